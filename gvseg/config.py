@@ -1,0 +1,185 @@
+"""Every config key of gvseg with its default, and how a YAML becomes a config.
+
+Keys of the core keep the names of Mask2Former, so that its YAMLs load once `MODEL.META_ARCHITECTURE`
+is `GvSeg`. Keys of our own live under `MODEL.GVSEG`; a project adds its own node in `add_config`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import yaml
+from detectron2.config import CfgNode, get_cfg
+
+
+def load_config(config_file: str | Path, overrides: list[str] | None = None) -> CfgNode:
+    """Read a YAML, its bases and the projects it names, and return a frozen config.
+
+    Args:
+        config_file: a YAML whose `_BASE_` and `PROJECTS` entries are followed.
+        overrides: `KEY VALUE` pairs that win over the file.
+
+    Raises:
+        FileNotFoundError: the file or one of its bases does not exist.
+        ValueError: a key that no part of gvseg knows, or a value of the wrong type.
+    """
+    path = Path(config_file)
+    if not path.is_file():
+        raise FileNotFoundError(f"Config file {path} does not exist.")
+    cfg = get_cfg()
+    add_gvseg_config(cfg)
+    for project in _projects(path):
+        importlib.import_module(f"projects.{project}").add_config(cfg)
+    try:
+        # YAMLs are data here: constructors such as !!python/object are refused.
+        cfg.merge_from_file(str(path), allow_unsafe=False)
+    except (KeyError, ValueError, yaml.YAMLError) as error:
+        raise ValueError(f"{path}: {_reason(error)}") from None
+    try:
+        cfg.merge_from_list(overrides or [])
+    except (AssertionError, KeyError, ValueError) as error:
+        raise ValueError(f"In the overrides {overrides}: {_reason(error)}") from None
+    cfg.freeze()
+    return cfg
+
+
+def _reason(error: Exception) -> str:
+    return str(error.args[0]) if error.args else str(error)
+
+
+def _projects(path: Path) -> list[str]:
+    """Names under `PROJECTS` of a YAML or, where it has none, of its bases."""
+    content = yaml.safe_load(path.read_text()) or {}
+    if "PROJECTS" in content or "_BASE_" not in content:
+        return content.get("PROJECTS", [])
+    base = path.parent / content["_BASE_"]
+    if not base.is_file():
+        raise FileNotFoundError(f"{path} names the base {base}, which does not exist.")
+    return _projects(base)
+
+
+def add_gvseg_config(cfg: CfgNode) -> None:
+    """Add every key that detectron2 does not have, with defaults."""
+    cfg.PROJECTS = []  # packages under projects/ whose add_config() is called first
+    _add_input(cfg)
+    _add_solver(cfg)
+    _add_mask_former(cfg)
+    _add_backbones(cfg)
+    _add_gvseg(cfg)
+
+
+def _add_input(cfg: CfgNode) -> None:
+    cfg.INPUT.DATASET_MAPPER_NAME = ""  # read from Mask2Former YAMLs; the benchmark decides here
+    cfg.INPUT.COLOR_AUG_SSD = False  # photometric jitter: brightness, contrast, saturation, hue
+    cfg.INPUT.SIZE_DIVISIBILITY = -1  # read from Mask2Former YAMLs; MODEL.MASK_FORMER has ours
+    cfg.INPUT.CROP.SINGLE_CATEGORY_MAX_AREA = 1.0  # redraw crops that one class covers more than this
+    cfg.INPUT.IMAGE_SIZE = 1024  # side of the square that large-scale jitter crops and pads to
+    cfg.INPUT.MIN_SCALE = 0.1  # large-scale jitter, relative to IMAGE_SIZE
+    cfg.INPUT.MAX_SCALE = 2.0
+    cfg.INPUT.LARGE_SCALE_JITTER = False  # resize by MIN_SCALE..MAX_SCALE, then crop to IMAGE_SIZE
+    cfg.INPUT.SAMPLING_FRAME_NUM = 1  # frames of a training clip
+    cfg.INPUT.SAMPLING_FRAME_RANGE = 20  # other frames lie this close to the key frame
+    cfg.INPUT.SAMPLING_FRAME_SHUFFLE = False  # keep the order of time
+    cfg.INPUT.AUGMENTATIONS = []  # read from Mask2Former-VIS YAMLs: "brightness", "rotation", ...
+    cfg.DATASETS.DATASET_RATIO = []  # share of each training set; empty means by size
+
+
+def _add_solver(cfg: CfgNode) -> None:
+    cfg.SOLVER.OPTIMIZER = "ADAMW"  # or "SGD"
+    cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1  # learning rate of the backbone relative to BASE_LR
+    cfg.SOLVER.WEIGHT_DECAY_EMBED = 0.0  # weight decay of embeddings
+    cfg.SOLVER.POLY_LR_POWER = 0.9  # of the schedules named WarmupPolyLR
+    cfg.SOLVER.POLY_LR_CONSTANT_ENDING = 0.0
+    cfg.SOLVER.AMP.PRECISION = "bfloat16"  # or "float16"; used where SOLVER.AMP.ENABLED
+
+
+def _add_mask_former(cfg: CfgNode) -> None:
+    cfg.MODEL.MASK_FORMER = CfgNode()
+    former = cfg.MODEL.MASK_FORMER
+    former.DEEP_SUPERVISION = True  # a loss after every decoder layer
+    former.NO_OBJECT_WEIGHT = 0.1  # weight of "no object" in the class loss
+    former.CLASS_WEIGHT = 2.0  # in the loss and in the matching cost
+    former.MASK_WEIGHT = 5.0
+    former.DICE_WEIGHT = 5.0
+    former.HIDDEN_DIM = 256  # channels of queries and of the decoder
+    former.NUM_OBJECT_QUERIES = 100
+    former.NHEADS = 8
+    former.DIM_FEEDFORWARD = 2048
+    former.DROPOUT = 0.0
+    former.PRE_NORM = False
+    former.ENC_LAYERS = 0  # read from Mask2Former YAMLs; SEM_SEG_HEAD has the pixel encoder's
+    former.DEC_LAYERS = 10  # predictions: one of the learnable queries and one per layer
+    former.ENFORCE_INPUT_PROJ = False  # project the features even where widths agree
+    former.TRANSFORMER_DECODER_NAME = ""  # read from Mask2Former YAMLs
+    former.TRANSFORMER_IN_FEATURE = "multi_scale_pixel_decoder"  # the only one there is
+    former.SIZE_DIVISIBILITY = 32  # frames are padded to a multiple of this
+    former.TRAIN_NUM_POINTS = 112 * 112  # points of the mask loss and of the matching cost
+    former.OVERSAMPLE_RATIO = 3.0  # candidates per point, of which the most uncertain are kept
+    former.IMPORTANCE_SAMPLE_RATIO = 0.75  # share of points chosen by uncertainty
+    former.TEST = CfgNode()
+    former.TEST.SEMANTIC_ON = True
+    former.TEST.INSTANCE_ON = False
+    former.TEST.PANOPTIC_ON = False
+    former.TEST.OBJECT_MASK_THRESHOLD = 0.8  # panoptic: score below which a query is dropped
+    former.TEST.OVERLAP_THRESHOLD = 0.8  # panoptic: visible share below which a query is dropped
+    former.TEST.SEM_SEG_POSTPROCESSING_BEFORE_INFERENCE = False
+
+    head = cfg.MODEL.SEM_SEG_HEAD
+    head.NAME = "MaskFormerHead"
+    head.MASK_DIM = 256
+    head.PIXEL_DECODER_NAME = "MSDeformAttnPixelDecoder"
+    head.TRANSFORMER_ENC_LAYERS = 6  # of the pixel decoder
+    head.DEFORMABLE_TRANSFORMER_ENCODER_IN_FEATURES = ["res3", "res4", "res5"]
+    head.DEFORMABLE_TRANSFORMER_ENCODER_N_POINTS = 4
+    head.DEFORMABLE_TRANSFORMER_ENCODER_N_HEADS = 8
+    head.DEFORMABLE_TRANSFORMER_ENCODER_DIM_FEEDFORWARD = 1024
+
+
+def _add_backbones(cfg: CfgNode) -> None:
+    cfg.MODEL.SWIN = CfgNode()
+    swin = cfg.MODEL.SWIN
+    swin.PRETRAIN_IMG_SIZE = 224
+    swin.PATCH_SIZE = 4
+    swin.EMBED_DIM = 96
+    swin.DEPTHS = [2, 2, 6, 2]
+    swin.NUM_HEADS = [3, 6, 12, 24]
+    swin.WINDOW_SIZE = 7
+    swin.MLP_RATIO = 4.0
+    swin.QKV_BIAS = True
+    swin.QK_SCALE = None  # 1/sqrt(head dim)
+    swin.DROP_RATE = 0.0
+    swin.ATTN_DROP_RATE = 0.0
+    swin.DROP_PATH_RATE = 0.3
+    swin.APE = False
+    swin.PATCH_NORM = True
+    swin.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
+    swin.USE_CHECKPOINT = False  # recompute activations in the backward pass
+
+    cfg.MODEL.TIMM = CfgNode()
+    cfg.MODEL.TIMM.NAME = "tf_efficientnet_lite0"  # any model that supports features_only
+    cfg.MODEL.TIMM.WEIGHTS = ""  # a file, "package" for the pip package's weights, "" for random
+    cfg.MODEL.TIMM.NORM = "FrozenBN"  # or "BN": what becomes of the batch norms
+
+
+def _add_gvseg(cfg: CfgNode) -> None:
+    cfg.MODEL.GVSEG = CfgNode()
+    gvseg = cfg.MODEL.GVSEG
+    gvseg.TASK = "vis"  # vis, vss, vps or evs
+    gvseg.TUBE = "clip"  # one query set for a clip, or "frame": frames folded into the batch
+    gvseg.POSITION_DIMS = 3  # sine encoding over (t, y, x), or 2 as in the image model
+    gvseg.CLASS_HEAD_RESET = False  # start anew where the class head of MODEL.WEIGHTS has another size
+    gvseg.ATTENTION_MASK = "resample_features"  # intermediate masks from features resampled to the
+    # level's size (faster), or "resample_masks" for the numbers of Mask2Former to the last digit
+    gvseg.TEST = CfgNode()
+    gvseg.TEST.WINDOW = 1  # frames segmented together
+    gvseg.TEST.MAX_INSTANCES = 100  # best query-class pairs kept in a frame
+    gvseg.TEST.SCORE_THRESHOLD = 0.0  # instances below are dropped; the demo sets its own
+
+    cfg.MODEL.LINKER = CfgNode()
+    cfg.MODEL.LINKER.NAME = "QuerySimilarityLinker"
+    cfg.MODEL.LINKER.MIN_SIMILARITY = 0.5  # cosine below which a pair is not the same object
+    cfg.MODEL.LINKER.MIN_SCORE = 0.1  # queries below take no part
+    cfg.MODEL.LINKER.BIRTH_SCORE = 0.3  # an unmatched query above this starts an identity
+    cfg.MODEL.LINKER.MAX_AGE = 10  # clips an identity survives without a match
+    cfg.MODEL.LINKER.MOMENTUM = 0.5  # weight of the old embedding when an identity is seen again

@@ -1,0 +1,96 @@
+"""The shape of every contract between data, model, inference and metrics.
+
+B clips in a batch, T frames in a clip, Q queries, C channels, K classes, N segments, (H, W) pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from torch import Tensor
+
+
+@dataclass
+class ClipTargets:
+    """What one clip of the batch should be segmented into.
+
+    N is the number of objects (and of stuff classes, where the task has stuff) seen in the clip.
+    """
+
+    classes: Tensor  # (N,) int64, contiguous class index
+    masks: Tensor  # (N, T, H, W) bool at the padded input size; empty where the object is absent
+    ids: Tensor  # (N,) int64, identity in the video; -1 for stuff
+
+
+@dataclass
+class TubePrediction:
+    """What every segmenter returns for a batch of clips."""
+
+    class_logits: Tensor  # (B, Q, K+1), last column is "no object"
+    mask_logits: Tensor  # (B, Q, T, H/4, W/4)
+    query_embeds: Tensor  # (B, Q, C), used to link clips
+    intermediate: list[TubePrediction] = field(default_factory=list)  # of earlier decoder layers
+
+    def clip(self, index: int) -> TubePrediction:
+        """Return the prediction for one clip of the batch, still with a batch dimension of 1."""
+        one = slice(index, index + 1)
+        return TubePrediction(self.class_logits[one], self.mask_logits[one], self.query_embeds[one])
+
+
+@dataclass
+class FrameSegments:
+    """Segments of one frame, predicted or annotated, at the size of the original frame.
+
+    Instances may overlap, so each has its own mask. Panoptic and semantic segments cannot, so one
+    map of positions in this list serves all of them. Exactly one of the two is given.
+    """
+
+    frame_index: int
+    ids: np.ndarray  # (N,) int64, identity in the video, counted from 1
+    classes: np.ndarray  # (N,) int64, contiguous class index
+    scores: np.ndarray  # (N,) float32 in 0..1
+    masks: np.ndarray | None = None  # (N, H, W) bool
+    index_map: np.ndarray | None = None  # (H, W) int16, position in this list, -1 for void
+
+    def __post_init__(self) -> None:
+        assert (self.masks is None) != (self.index_map is None), "give masks or index_map"
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        if self.masks is not None:
+            return self.masks.shape[1], self.masks.shape[2]
+        assert self.index_map is not None
+        return self.index_map.shape[0], self.index_map.shape[1]
+
+    def mask(self, position: int) -> np.ndarray:
+        """Return the mask of one segment, (H, W) bool."""
+        if self.masks is not None:
+            return self.masks[position]
+        assert self.index_map is not None
+        return self.index_map == position
+
+
+@dataclass
+class Track:
+    """One object over a whole video."""
+
+    id: int
+    class_index: int
+    score: float  # mean over the frames where the object was scored
+    masks: list[dict | None]  # one COCO RLE for each frame, None where the object is absent
+
+
+@dataclass
+class VideoResult:
+    """Everything found in one video, in memory that grows by run lengths only."""
+
+    video_id: str | int
+    height: int
+    width: int
+    num_frames: int
+    tracks: list[Track]
