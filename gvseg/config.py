@@ -73,7 +73,9 @@ def _add_input(cfg: CfgNode) -> None:
     cfg.INPUT.DATASET_MAPPER_NAME = ""  # read from Mask2Former YAMLs; the benchmark decides here
     cfg.INPUT.COLOR_AUG_SSD = False  # photometric jitter: brightness, contrast, saturation, hue
     cfg.INPUT.SIZE_DIVISIBILITY = -1  # read from Mask2Former YAMLs; MODEL.MASK_FORMER has ours
-    cfg.INPUT.CROP.SINGLE_CATEGORY_MAX_AREA = 1.0  # redraw crops that one class covers more than this
+    cfg.INPUT.CROP.SINGLE_CATEGORY_MAX_AREA = (
+        1.0  # redraw crops that one class covers more than this
+    )
     cfg.INPUT.IMAGE_SIZE = 1024  # side of the square that large-scale jitter crops and pads to
     cfg.INPUT.MIN_SCALE = 0.1  # large-scale jitter, relative to IMAGE_SIZE
     cfg.INPUT.MAX_SCALE = 2.0
@@ -104,7 +106,7 @@ def _add_mask_former(cfg: CfgNode) -> None:
     former.DICE_WEIGHT = 5.0
     former.HIDDEN_DIM = 256  # channels of queries and of the decoder
     former.NUM_OBJECT_QUERIES = 100
-    former.NHEADS = 8
+    former.NHEADS = 8  # attention heads, of the pixel decoder too
     former.DIM_FEEDFORWARD = 2048
     former.DROPOUT = 0.0
     former.PRE_NORM = False
@@ -132,11 +134,14 @@ def _add_mask_former(cfg: CfgNode) -> None:
     head.TRANSFORMER_ENC_LAYERS = 6  # of the pixel decoder
     head.DEFORMABLE_TRANSFORMER_ENCODER_IN_FEATURES = ["res3", "res4", "res5"]
     head.DEFORMABLE_TRANSFORMER_ENCODER_N_POINTS = 4
-    head.DEFORMABLE_TRANSFORMER_ENCODER_N_HEADS = 8
+    head.DEFORMABLE_TRANSFORMER_ENCODER_N_HEADS = 8  # read from YAMLs; MASK_FORMER.NHEADS decides
     head.DEFORMABLE_TRANSFORMER_ENCODER_DIM_FEEDFORWARD = 1024
 
 
 def _add_backbones(cfg: CfgNode) -> None:
+    cfg.MODEL.RESNETS.STEM_TYPE = "basic"  # read from Mask2Former YAMLs, as are the next two
+    cfg.MODEL.RESNETS.RES4_DILATION = 1
+    cfg.MODEL.RESNETS.RES5_MULTI_GRID = [1, 1, 1]
     cfg.MODEL.SWIN = CfgNode()
     swin = cfg.MODEL.SWIN
     swin.PRETRAIN_IMG_SIZE = 224
@@ -168,7 +173,9 @@ def _add_gvseg(cfg: CfgNode) -> None:
     gvseg.TASK = "vis"  # vis, vss, vps or evs
     gvseg.TUBE = "clip"  # one query set for a clip, or "frame": frames folded into the batch
     gvseg.POSITION_DIMS = 3  # sine encoding over (t, y, x), or 2 as in the image model
-    gvseg.CLASS_HEAD_RESET = False  # start anew where the class head of MODEL.WEIGHTS has another size
+    gvseg.CLASS_HEAD_RESET = (
+        False  # start anew where the class head of MODEL.WEIGHTS has another size
+    )
     gvseg.ATTENTION_MASK = "resample_features"  # intermediate masks from features resampled to the
     # level's size (faster), or "resample_masks" for the numbers of Mask2Former to the last digit
     gvseg.TEST = CfgNode()

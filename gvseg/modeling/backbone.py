@@ -1,0 +1,76 @@
+"""Backbones from timm; ResNets come from detectron2 and Swin from `gvseg.modeling.swin`.
+
+N frames, C channels, (H, W) pixels.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import timm
+from timm.layers import freeze_batch_norm_2d
+from torch import Tensor, nn
+
+from detectron2.config import CfgNode, configurable
+from detectron2.layers import ShapeSpec
+from detectron2.modeling import BACKBONE_REGISTRY, Backbone
+
+from gvseg.checkpoint.imagenet import load_imagenet_weights, package_weights
+
+NAMES = {4: "res2", 8: "res3", 16: "res4", 32: "res5"}  # by stride
+
+
+@BACKBONE_REGISTRY.register()
+class TimmBackbone(Backbone):
+    """Any timm model that supports `features_only`, at strides 4 to 32.
+
+    Args:
+        name: as `timm.list_models` gives it, such as `tf_efficientnet_lite0` or `convnext_tiny`.
+        weights: a file of ImageNet weights; "package" for those of the model's pip package; empty
+            to start from random weights.
+        norm: "FrozenBN" to keep statistics and scale of batch norms as loaded, "BN" to train them.
+    """
+
+    @configurable
+    def __init__(self, *, name: str, weights: str, norm: str) -> None:
+        super().__init__()
+        if norm not in ("FrozenBN", "BN"):
+            raise ValueError(f"MODEL.TIMM.NORM is {norm!r}; choose FrozenBN or BN.")
+        if not timm.is_model(name):
+            raise ValueError(f"MODEL.TIMM.NAME is {name!r}, which timm {timm.__version__} lacks.")
+        body = timm.create_model(name, features_only=True, pretrained=False)
+        strides = body.feature_info.reduction()
+        wanted = [index for index, stride in enumerate(strides) if stride in NAMES]
+        if [strides[index] for index in wanted] != list(NAMES):
+            raise ValueError(f"{name} has features at strides {strides}; 4, 8, 16, 32 are needed.")
+        self.wanted = wanted
+        self.body = body
+        if weights:
+            path = package_weights(name) if weights == "package" else Path(weights)
+            load_imagenet_weights(self.body, path)
+        if norm == "FrozenBN":
+            self.body = freeze_batch_norm_2d(self.body)
+        channels = body.feature_info.channels()
+        self._out_features = list(NAMES.values())
+        self._out_feature_strides = {name: stride for stride, name in NAMES.items()}
+        self._out_feature_channels = {NAMES[strides[index]]: channels[index] for index in wanted}
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec) -> dict:
+        options = cfg.MODEL.TIMM
+        # MODEL.WEIGHTS holds the backbone too, so nothing else need be installed to run a model.
+        weights = "" if cfg.MODEL.WEIGHTS else options.WEIGHTS
+        return {"name": options.NAME, "weights": weights, "norm": options.NORM}
+
+    def forward(self, frames: Tensor) -> dict[str, Tensor]:
+        """Return the features of (N, 3, H, W), each (N, C, h, w), by name."""
+        features = self.body(frames)
+        return {
+            name: features[index]
+            for name, index in zip(self._out_features, self.wanted, strict=True)
+        }
+
+    @property
+    def size_divisibility(self) -> int:
+        """Frames should be multiples of the coarsest stride."""
+        return max(NAMES)

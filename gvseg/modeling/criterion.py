@@ -1,0 +1,157 @@
+"""The training loss: classes and masks of matched queries after every decoder layer.
+
+B clips, Q queries, T frames, N matched pairs of the batch, P points, K classes.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detectron2.config import CfgNode, configurable
+from detectron2.utils import comm
+
+from gvseg.modeling.losses import (
+    dice_loss,
+    draw_uncertain_points,
+    mask_bce_loss,
+    sample_points,
+)
+from gvseg.modeling.matching import HungarianMatcher, Match
+from gvseg.structures import ClipTargets, TubePrediction
+
+
+class SetCriterion(nn.Module):
+    """Match each prediction to the targets and weigh its class, mask and dice losses.
+
+    Args:
+        matcher: finds the pairs.
+        weights: of the losses `ce`, `mask` and `dice`.
+        no_object_weight: of queries without target in the class loss.
+        num_classes: K.
+        points: options of `draw_uncertain_points`.
+        deep_supervision: whether intermediate predictions are judged too.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        matcher: HungarianMatcher,
+        weights: dict[str, float],
+        no_object_weight: float,
+        num_classes: int,
+        points: dict,
+        deep_supervision: bool,
+    ) -> None:
+        super().__init__()
+        self.matcher = matcher
+        self.weights = weights
+        self.num_classes = num_classes
+        self.points = points
+        self.deep_supervision = deep_supervision
+        class_weights = torch.ones(num_classes + 1)
+        class_weights[-1] = no_object_weight
+        self.register_buffer("class_weights", class_weights, persistent=False)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict:
+        former = cfg.MODEL.MASK_FORMER
+        return {
+            "matcher": HungarianMatcher(
+                class_weight=former.CLASS_WEIGHT,
+                mask_weight=former.MASK_WEIGHT,
+                dice_weight=former.DICE_WEIGHT,
+                num_points=former.TRAIN_NUM_POINTS,
+            ),
+            "weights": {
+                "ce": former.CLASS_WEIGHT,
+                "mask": former.MASK_WEIGHT,
+                "dice": former.DICE_WEIGHT,
+            },
+            "no_object_weight": former.NO_OBJECT_WEIGHT,
+            "num_classes": cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
+            "points": {
+                "num_points": former.TRAIN_NUM_POINTS,
+                "oversample_ratio": former.OVERSAMPLE_RATIO,
+                "importance_ratio": former.IMPORTANCE_SAMPLE_RATIO,
+            },
+            "deep_supervision": former.DEEP_SUPERVISION,
+        }
+
+    def forward(
+        self, prediction: TubePrediction, targets: list[ClipTargets], iteration: int = 0
+    ) -> dict[str, Tensor]:
+        """Return weighted losses: `loss_ce`, `loss_mask`, `loss_dice`, and `..._<i>` per layer."""
+        num_masks = _mean_over_processes(
+            sum(len(target.classes) for target in targets), prediction.class_logits.device
+        )
+        losses = self._judge(prediction, targets, num_masks, iteration)
+        if self.deep_supervision:
+            for index, earlier in enumerate(prediction.intermediate):
+                judged = self._judge(earlier, targets, num_masks, iteration)
+                losses.update({f"{name}_{index}": loss for name, loss in judged.items()})
+        return losses
+
+    def _judge(
+        self,
+        prediction: TubePrediction,
+        targets: list[ClipTargets],
+        num_masks: Tensor,
+        iteration: int,
+    ) -> dict[str, Tensor]:
+        matches = self.matcher(prediction, targets, iteration)
+        with torch.autocast(prediction.class_logits.device.type, enabled=False):
+            mask, dice = self._mask_losses(prediction.mask_logits, targets, matches, num_masks)
+            return {
+                "loss_ce": self.weights["ce"]
+                * self._class_loss(prediction.class_logits.float(), targets, matches),
+                "loss_mask": self.weights["mask"] * mask,
+                "loss_dice": self.weights["dice"] * dice,
+            }
+
+    def _class_loss(
+        self, class_logits: Tensor, targets: list[ClipTargets], matches: list[Match]
+    ) -> Tensor:
+        """Cross-entropy in which unmatched queries should say "no object"."""
+        classes = torch.full(class_logits.shape[:2], self.num_classes, device=class_logits.device)
+        for index, (queries, matched) in enumerate(matches):
+            classes[index, queries.to(classes.device)] = targets[index].classes[matched]
+        return F.cross_entropy(class_logits.transpose(1, 2), classes, self.class_weights)
+
+    def _mask_losses(
+        self,
+        mask_logits: Tensor,
+        targets: list[ClipTargets],
+        matches: list[Match],
+        num_masks: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Cross-entropy and dice at points drawn anew for each frame of each matched tube."""
+        logits = torch.cat(
+            [mask_logits[index, queries] for index, (queries, _) in enumerate(matches)]
+        )
+        labels = torch.cat([targets[index].masks[matched] for index, (_, matched) in
+                            enumerate(matches)])  # fmt: skip
+        if len(logits) == 0:
+            zero = mask_logits.sum() * 0  # keeps every parameter in the graph
+            return zero, zero
+        logits = logits.flatten(0, 1).float()
+        labels = labels.flatten(0, 1)
+        with torch.no_grad():
+            points = draw_uncertain_points(logits, **self.points)
+            point_labels = sample_points(labels[:, None].float(), points)[:, 0]
+        point_logits = sample_points(logits[:, None], points)[:, 0]
+        return (
+            mask_bce_loss(point_logits, point_labels, num_masks),
+            dice_loss(point_logits, point_labels, num_masks),
+        )
+
+
+def _mean_over_processes(count: int, device: torch.device) -> Tensor:
+    """Targets per process, at least 1, so that a batch without any divides by no zero."""
+    mean = torch.tensor(float(count), device=device)
+    if comm.get_world_size() > 1:
+        torch.distributed.all_reduce(mean)
+        mean = mean / comm.get_world_size()
+    return mean.clamp(min=1)

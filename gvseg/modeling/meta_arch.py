@@ -1,0 +1,193 @@
+"""The segmenter: frames in, tubes out.
+
+B clips, T frames, N targets of a clip, (H, W) pixels.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detectron2.config import CfgNode, configurable
+from detectron2.modeling import META_ARCH_REGISTRY, build_backbone
+from detectron2.utils.events import get_event_storage
+
+from gvseg.modeling.criterion import SetCriterion
+from gvseg.modeling.pixel_decoder import PixelDecoder
+from gvseg.modeling.query_decoder import QueryDecoder
+from gvseg.structures import ClipTargets, TubePrediction
+from gvseg.tasks import Task
+
+VOID = 255  # label of a pixel that belongs to no class
+
+
+@META_ARCH_REGISTRY.register()
+class GvSeg(nn.Module):
+    """Mask2Former over clips: backbone, pixel decoder and query decoder.
+
+    In training mode a call returns losses; otherwise the `TubePrediction` of the batch, which
+    `gvseg.inference` turns into masks and identities.
+
+    Args:
+        backbone: gives a feature map by name and stride.
+        pixel_decoder: refines them per frame.
+        query_decoder: reads all frames of a clip.
+        criterion: the training loss.
+        task: what `sem_seg` and `instances` of the samples mean.
+        fold_frames: decode every frame alone (`TUBE: frame`): T is folded into B.
+        pixel_stats: mean and standard deviation of the input channels.
+        size_divisibility: frames are padded to a multiple of this.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        backbone: nn.Module,
+        pixel_decoder: PixelDecoder,
+        query_decoder: QueryDecoder,
+        criterion: SetCriterion,
+        task: Task,
+        fold_frames: bool,
+        pixel_stats: tuple[list[float], list[float]],
+        size_divisibility: int,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.pixel_decoder = pixel_decoder
+        self.query_decoder = query_decoder
+        self.criterion = criterion
+        self.task = task
+        self.fold_frames = fold_frames
+        self.size_divisibility = size_divisibility
+        mean, std = pixel_stats
+        self.register_buffer("pixel_mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("pixel_std", torch.tensor(std).view(-1, 1, 1), persistent=False)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict:
+        tube = cfg.MODEL.GVSEG.TUBE
+        if tube not in ("clip", "frame"):
+            raise ValueError(f"MODEL.GVSEG.TUBE is {tube!r}; choose clip or frame.")
+        backbone = build_backbone(cfg)
+        return {
+            "backbone": backbone,
+            "pixel_decoder": PixelDecoder(cfg, backbone.output_shape()),
+            "query_decoder": QueryDecoder(cfg),
+            "criterion": SetCriterion(cfg),
+            "task": Task.parse(cfg.MODEL.GVSEG.TASK),
+            "fold_frames": tube == "frame",
+            "pixel_stats": (cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD),
+            # A stride-32 backbone needs 32 whatever the config says.
+            "size_divisibility": max(
+                cfg.MODEL.MASK_FORMER.SIZE_DIVISIBILITY, backbone.size_divisibility, 1
+            ),
+        }
+
+    @property
+    def device(self) -> torch.device:
+        """Where frames are expected."""
+        return self.pixel_mean.device
+
+    def forward(self, samples: list[dict]) -> dict[str, Tensor] | TubePrediction:
+        """Return weighted losses in training mode, else the prediction.
+
+        Args:
+            samples: one dict for each clip, as `gvseg.data` makes them; see `ClipMapper`.
+        """
+        frames = self.preprocess([sample["images"] for sample in samples])
+        if not self.training:
+            return self.segment_clip(frames)
+        targets = [self.targets(sample, frames.shape[-2:]) for sample in samples]
+        if self.fold_frames:
+            targets = [part for target in targets for part in split_frames(target)]
+        prediction = self._segment(frames, with_intermediate=True)
+        return self.criterion(prediction, targets, get_event_storage().iter)
+
+    def preprocess(self, clips: list[list[Tensor]]) -> Tensor:
+        """Normalise frames and pad them at the right and bottom to one size.
+
+        Args:
+            clips: B lists of T frames, (3, H, W) in 0..255 with one H, W for each clip.
+
+        Returns:
+            (B, T, 3, H', W') on the model's device.
+        """
+        num_frames = {len(clip) for clip in clips}
+        if len(num_frames) != 1:
+            raise ValueError(f"Clips of one batch have different lengths: {sorted(num_frames)}.")
+        height = _round_up(max(c[0].shape[-2] for c in clips), self.size_divisibility)
+        width = _round_up(max(c[0].shape[-1] for c in clips), self.size_divisibility)
+        padded = []
+        for clip in clips:
+            frames = torch.stack(clip).to(self.device, non_blocking=True)
+            frames = (frames - self.pixel_mean) / self.pixel_std
+            spare = (0, width - frames.shape[-1], 0, height - frames.shape[-2])
+            padded.append(F.pad(frames, spare))
+        return torch.stack(padded)
+
+    def segment_clip(self, frames: Tensor) -> TubePrediction:
+        """Segment frames (B, T, 3, H, W) that `preprocess` made.
+
+        With `TUBE: frame` the result has B*T clips of one frame.
+        """
+        return self._segment(frames, with_intermediate=False)
+
+    def _segment(self, frames: Tensor, *, with_intermediate: bool) -> TubePrediction:
+        if self.fold_frames:
+            frames = frames.flatten(0, 1)[:, None]
+        num_frames = frames.shape[1]
+        features = self.backbone(frames.flatten(0, 1))
+        levels, mask_features = self.pixel_decoder(features)
+        return self.query_decoder(
+            [level.unflatten(0, (-1, num_frames)) for level in levels],
+            mask_features.unflatten(0, (-1, num_frames)),
+            with_intermediate=with_intermediate,
+        )
+
+    def targets(self, sample: dict, size: tuple[int, int]) -> ClipTargets:
+        """Return what one clip should be segmented into, padded to `size`."""
+        parts = []
+        if self.task.has_instances:
+            parts.append(instance_targets(sample["instances"]))
+        if self.task.has_stuff:
+            parts.append(stuff_targets(sample["sem_seg"]))
+        masks = torch.cat([part.masks for part in parts])
+        spare = (0, size[1] - masks.shape[-1], 0, size[0] - masks.shape[-2])
+        return ClipTargets(
+            classes=torch.cat([part.classes for part in parts]).to(self.device),
+            masks=F.pad(masks, spare).to(self.device),
+            ids=torch.cat([part.ids for part in parts]).to(self.device),
+        )
+
+
+def instance_targets(instances: list) -> ClipTargets:
+    """Stack T detectron2 `Instances`, which list the same N objects, and drop objects never seen."""
+    masks = torch.stack([frame.gt_masks.tensor for frame in instances], 1)
+    seen = masks.flatten(1).any(1)
+    return ClipTargets(
+        instances[0].gt_classes[seen], masks[seen], instances[0].gt_ids[seen].to(torch.int64)
+    )
+
+
+def stuff_targets(sem_seg: list[Tensor]) -> ClipTargets:
+    """Make one mask of each class in T label maps (H, W); void becomes no target."""
+    labels = torch.stack(sem_seg)
+    classes = labels.unique()
+    classes = classes[classes != VOID]
+    masks = labels[None] == classes[:, None, None, None]
+    return ClipTargets(classes.to(torch.int64), masks, torch.full_like(classes, -1))
+
+
+def split_frames(target: ClipTargets) -> list[ClipTargets]:
+    """Cut the targets of a clip into those of its frames, without objects absent there."""
+    frames = []
+    for masks in target.masks.unbind(1):
+        seen = masks.flatten(1).any(1)
+        frames.append(ClipTargets(target.classes[seen], masks[seen][:, None], target.ids[seen]))
+    return frames
+
+
+def _round_up(length: int, divisor: int) -> int:
+    return -(-length // divisor) * divisor

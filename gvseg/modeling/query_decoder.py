@@ -1,0 +1,234 @@
+"""Masked-attention decoder: learnable queries read a clip and become tubes.
+
+B clips, T frames, Q queries, C channels, K classes, (h, w) pixels of a feature level, (H, W) of the
+mask features.  After Mask2Former (Cheng et al., CVPR 2022), section 3.2, and its video version.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detectron2.config import CfgNode, configurable
+
+from gvseg.modeling.attention import FeedForward, MultiHeadAttention
+from gvseg.modeling.position_encoding import SinePositionEncoding
+from gvseg.structures import TubePrediction
+
+
+class DecoderLayer(nn.Module):
+    """Cross-attention to the pixels under the query's mask, self-attention, feed-forward."""
+
+    def __init__(
+        self, *, embed_dim: int, num_heads: int, hidden_dim: int, dropout: float, pre_norm: bool
+    ) -> None:
+        super().__init__()
+        self.pre_norm = pre_norm
+        self.cross_attention = MultiHeadAttention(
+            embed_dim=embed_dim, num_heads=num_heads, dropout=dropout
+        )
+        self.cross_norm = nn.LayerNorm(embed_dim)
+        self.self_attention = MultiHeadAttention(
+            embed_dim=embed_dim, num_heads=num_heads, dropout=dropout
+        )
+        self.self_norm = nn.LayerNorm(embed_dim)
+        self.feed_forward = FeedForward(embed_dim=embed_dim, hidden_dim=hidden_dim, dropout=dropout)
+        self.feed_forward_norm = nn.LayerNorm(embed_dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def attend_to_pixels(
+        self, queries: Tensor, places: Tensor, keys: Tensor, values: Tensor, blocked: Tensor
+    ) -> Tensor:
+        """Update queries (B, Q, C) from pixels (B, S, C), except where `blocked` (B, Q, S)."""
+        tokens = self.cross_norm(queries) if self.pre_norm else queries
+        update = self.cross_attention(tokens + places, keys, values, blocked)
+        return self._add(queries, update, self.cross_norm)
+
+    def attend_to_queries(self, queries: Tensor, places: Tensor) -> Tensor:
+        """Let queries (B, Q, C) see each other, then transform each."""
+        tokens = self.self_norm(queries) if self.pre_norm else queries
+        placed = tokens + places
+        update = self.self_attention(placed, placed, tokens, None)
+        queries = self._add(queries, update, self.self_norm)
+        tokens = self.feed_forward_norm(queries) if self.pre_norm else queries
+        return self._add(queries, self.feed_forward(tokens), self.feed_forward_norm)
+
+    def _add(self, queries: Tensor, update: Tensor, norm: nn.LayerNorm) -> Tensor:
+        queries = queries + self.dropout(update)
+        return queries if self.pre_norm else norm(queries)
+
+
+class PredictionHead(nn.Module):
+    """Class logits and mask kernels of each query."""
+
+    def __init__(self, *, embed_dim: int, mask_dim: int, num_classes: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(embed_dim)
+        self.classes = nn.Linear(embed_dim, num_classes + 1)
+        self.kernel = nn.Sequential(
+            nn.Linear(embed_dim, embed_dim),
+            nn.ReLU(),
+            nn.Linear(embed_dim, embed_dim),
+            nn.ReLU(),
+            nn.Linear(embed_dim, mask_dim),
+        )
+
+    def forward(self, queries: Tensor) -> tuple[Tensor, Tensor]:
+        """Return normalised queries (B, Q, C) and the kernels (B, Q, C') of their masks."""
+        embeds = self.norm(queries)
+        return embeds, self.kernel(embeds)
+
+
+class QueryDecoder(nn.Module):
+    """Turn learnable queries into tubes by reading the pixel features level after level.
+
+    Args:
+        in_channels: of the three feature levels.
+        num_classes: without "no object".
+        num_queries: tubes that a clip can have.
+        mask_dim: channels of the mask features.
+        num_layers: decoder layers; one prediction more is made, of the learnable queries.
+        layer: options of `DecoderLayer`, among them `embed_dim`.
+        position_dims: 2 for the encoding of the image model, 3 to encode time too.
+        exact_attention_masks: resample masks, as the official code does, rather than the features
+            that they are made from. Equal but for rounding, and slower.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        in_channels: list[int],
+        num_classes: int,
+        num_queries: int,
+        mask_dim: int,
+        num_layers: int,
+        layer: dict,
+        position_dims: int,
+        exact_attention_masks: bool,
+        enforce_projection: bool = False,
+    ) -> None:
+        super().__init__()
+        embed_dim = layer["embed_dim"]
+        self.exact_attention_masks = exact_attention_masks
+        self.projections = nn.ModuleList(
+            nn.Conv2d(channels, embed_dim, 1)
+            if channels != embed_dim or enforce_projection
+            else nn.Identity()
+            for channels in in_channels
+        )
+        for projection in self.projections:
+            if isinstance(projection, nn.Conv2d):
+                nn.init.kaiming_uniform_(projection.weight, a=1)
+                nn.init.zeros_(projection.bias)
+        self.position_encoding = SinePositionEncoding(channels=embed_dim, dims=position_dims)
+        self.level_embed = nn.Embedding(len(in_channels), embed_dim)
+        self.query_content = nn.Embedding(num_queries, embed_dim)
+        self.query_place = nn.Embedding(num_queries, embed_dim)
+        self.layers = nn.ModuleList(DecoderLayer(**layer) for _ in range(num_layers))
+        self.head = PredictionHead(embed_dim=embed_dim, mask_dim=mask_dim, num_classes=num_classes)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict:
+        former = cfg.MODEL.MASK_FORMER
+        head = cfg.MODEL.SEM_SEG_HEAD
+        attention_mask = cfg.MODEL.GVSEG.ATTENTION_MASK
+        if attention_mask not in ("resample_features", "resample_masks"):
+            raise ValueError(
+                f"MODEL.GVSEG.ATTENTION_MASK is {attention_mask!r}; "
+                "choose resample_features or resample_masks."
+            )
+        return {
+            "in_channels": [head.CONVS_DIM] * len(head.DEFORMABLE_TRANSFORMER_ENCODER_IN_FEATURES),
+            "num_classes": head.NUM_CLASSES,
+            "num_queries": former.NUM_OBJECT_QUERIES,
+            "mask_dim": head.MASK_DIM,
+            "num_layers": former.DEC_LAYERS - 1,
+            "layer": {
+                "embed_dim": former.HIDDEN_DIM,
+                "num_heads": former.NHEADS,
+                "hidden_dim": former.DIM_FEEDFORWARD,
+                "dropout": former.DROPOUT,
+                "pre_norm": former.PRE_NORM,
+            },
+            "position_dims": cfg.MODEL.GVSEG.POSITION_DIMS,
+            "exact_attention_masks": attention_mask == "resample_masks",
+            "enforce_projection": former.ENFORCE_INPUT_PROJ,
+        }
+
+    def forward(
+        self, levels: list[Tensor], mask_features: Tensor, *, with_intermediate: bool
+    ) -> TubePrediction:
+        """Decode tubes from features.
+
+        Args:
+            levels: features from coarse to fine, each (B, T, C, h, w).
+            mask_features: (B, T, C', H, W).
+            with_intermediate: also return what each earlier layer predicts, at full size.
+        """
+        values, keys = self._tokens(levels)
+        sizes = [(level.shape[-2], level.shape[-1]) for level in levels]
+        batch = len(mask_features)
+        queries = self.query_content.weight.expand(batch, -1, -1)
+        places = self.query_place.weight.expand(batch, -1, -1)
+        small_features = (
+            None
+            if with_intermediate or self.exact_attention_masks
+            else [_resample(mask_features, size) for size in sizes]
+        )
+        intermediate = []
+        for index, layer in enumerate(self.layers):
+            level = index % len(levels)
+            embeds, kernels = self.head(queries)
+            if small_features is None:
+                prediction = self._predict(embeds, kernels, mask_features)
+                blocked = attention_mask(prediction.mask_logits, sizes[level])
+                if with_intermediate:
+                    intermediate.append(prediction)
+            else:
+                blocked = attention_mask(_masks(kernels, small_features[level]), sizes[level])
+            queries = layer.attend_to_pixels(queries, places, keys[level], values[level], blocked)
+            queries = layer.attend_to_queries(queries, places)
+        embeds, kernels = self.head(queries)
+        last = self._predict(embeds, kernels, mask_features)
+        last.intermediate = intermediate
+        return last
+
+    def _tokens(self, levels: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Flatten levels to (B, T*h*w, C): what is read, and the same with positions added."""
+        values, keys = [], []
+        for index, level in enumerate(levels):
+            num_frames = level.shape[1]
+            projected = self.projections[index](level.flatten(0, 1))
+            tokens = projected.unflatten(0, (-1, num_frames)).permute(0, 1, 3, 4, 2)
+            place = self.position_encoding(tuple(tokens.shape[1:4]), level.device)
+            tokens = tokens.flatten(1, 3) + self.level_embed.weight[index]
+            values.append(tokens)
+            keys.append(tokens + place.flatten(0, 2).to(tokens.dtype))
+        return values, keys
+
+    def _predict(self, embeds: Tensor, kernels: Tensor, mask_features: Tensor) -> TubePrediction:
+        return TubePrediction(self.head.classes(embeds), _masks(kernels, mask_features), embeds)
+
+
+def attention_mask(mask_logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Pixels that each query may not look at: (B, Q, T, H, W) -> (B, Q, T*h*w) bool."""
+    mask_logits = mask_logits.detach()
+    if mask_logits.shape[-2:] != size:
+        mask_logits = _resample(mask_logits, size)
+    blocked = mask_logits.flatten(2) < 0
+    # A query that sees nothing would give NaN after softmax, so let it see all.
+    return blocked & ~blocked.all(-1, keepdim=True)
+
+
+def _resample(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize (B, N, M, H, W) to (B, N, M, h, w)."""
+    resized = F.interpolate(maps.flatten(0, 1), size, mode="bilinear", align_corners=False)
+    return resized.unflatten(0, maps.shape[:2])
+
+
+def _masks(kernels: Tensor, features: Tensor) -> Tensor:
+    """Mask logits (B, Q, T, H, W) of kernels (B, Q, C) on features (B, T, C, H, W)."""
+    maps = torch.matmul(kernels[:, None], features.flatten(3))
+    return maps.unflatten(3, features.shape[-2:]).transpose(1, 2)
