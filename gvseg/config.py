@@ -83,6 +83,15 @@ def _add_input(cfg: CfgNode) -> None:
     cfg.INPUT.SAMPLING_FRAME_NUM = 1  # frames of a training clip
     cfg.INPUT.SAMPLING_FRAME_RANGE = 20  # other frames lie this close to the key frame
     cfg.INPUT.SAMPLING_FRAME_SHUFFLE = False  # keep the order of time
+    cfg.INPUT.SAMPLING_FRAME_MODE = "around"  # a random key frame, or "consecutive"
+    cfg.INPUT.SAMPLING_FRAME_STRIDE = 1  # distance of consecutive frames
+    cfg.INPUT.SAMPLING_UNIT = "video"  # what an epoch visits once, or "frame": each as key frame
+    cfg.INPUT.ROTATION = 0.0  # degrees; every clip is turned by up to +- this
+    cfg.INPUT.COPY_PASTE_PROB = 0.0  # share of clips that get objects of another one
+    cfg.INPUT.PSEUDO_CLIP = CfgNode()  # how the copies of a still image move over the clip
+    cfg.INPUT.PSEUDO_CLIP.ROTATION = 15.0  # degrees
+    cfg.INPUT.PSEUDO_CLIP.ZOOM = 0.1  # scales lie between 1 / 1.1 and 1.1
+    cfg.INPUT.PSEUDO_CLIP.SHIFT = 0.1  # of height and width
     cfg.INPUT.AUGMENTATIONS = []  # read from Mask2Former-VIS YAMLs: "brightness", "rotation", ...
     cfg.DATASETS.DATASET_RATIO = []  # share of each training set; empty means by size
 

@@ -1,0 +1,121 @@
+"""A benchmark is one row: what it is called, how its files are read and what scores it.
+
+The rest of the code asks for `get_benchmark("camvid_val")` and never tests the name of a dataset.
+Reading of annotations is one function for each benchmark, which training, evaluation and checks
+share, so there is one `ClipMapper` for all of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from gvseg.data.class_table import ClassTable
+from gvseg.data.segments import IGNORE_LABEL, FrameLabels
+from gvseg.tasks import Task
+
+# One video: video_id, height, width, length, file_names, and what its read_labels needs.
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One benchmark, all its splits."""
+
+    name: str
+    task: Task
+    classes: ClassTable
+    splits: tuple[str, ...]
+    load_records: Callable[[Path, str], list[Record]]  # (DETECTRON2_DATASETS, split), in order
+    read_labels: Callable[[Record, int], FrameLabels]  # the one hook: labels of one frame
+    metrics: tuple[str, ...]  # protocol names, keys of gvseg.evaluation.METRICS
+
+    @property
+    def dataset_names(self) -> tuple[str, ...]:
+        """Names of the splits in detectron2's catalogs."""
+        return tuple(f"{self.name}_{split}" for split in self.splits)
+
+
+_BENCHMARK_OF_DATASET: dict[str, Benchmark] = {}
+
+
+def datasets_root() -> Path:
+    """Return the folder of all benchmarks: `$DETECTRON2_DATASETS`, by default `datasets`."""
+    return Path(os.environ.get("DETECTRON2_DATASETS", "datasets"))
+
+
+def register(benchmark: Benchmark) -> None:
+    """Make every split of a benchmark known to detectron2; its files are read on first use.
+
+    Raises:
+        ValueError: a dataset of this name exists already.
+    """
+    for split, dataset_name in zip(benchmark.splits, benchmark.dataset_names, strict=True):
+        if dataset_name in DatasetCatalog.list():
+            raise ValueError(f"A dataset named {dataset_name!r} is registered already.")
+        _BENCHMARK_OF_DATASET[dataset_name] = benchmark
+        DatasetCatalog.register(dataset_name, partial(_load, benchmark, split))
+        MetadataCatalog.get(dataset_name).set(**_metadata(benchmark))
+
+
+def unregister(benchmark: Benchmark) -> None:
+    """Undo `register`."""
+    for dataset_name in benchmark.dataset_names:
+        del _BENCHMARK_OF_DATASET[dataset_name]
+        DatasetCatalog.remove(dataset_name)
+        MetadataCatalog.remove(dataset_name)
+
+
+def get_benchmark(dataset_name: str) -> Benchmark:
+    """Return the benchmark that a dataset such as `camvid_val` is a split of.
+
+    Raises:
+        ValueError: no registered benchmark has a dataset of this name.
+    """
+    if dataset_name not in _BENCHMARK_OF_DATASET:
+        known = ", ".join(sorted(_BENCHMARK_OF_DATASET))
+        raise ValueError(f"Unknown dataset {dataset_name!r}; registered are {known}.")
+    return _BENCHMARK_OF_DATASET[dataset_name]
+
+
+def require_directory(path: Path, benchmark_name: str) -> Path:
+    """Return `path`, or raise a FileNotFoundError that says where the benchmark is looked for."""
+    if not path.is_dir():
+        raise FileNotFoundError(
+            f"{path} does not exist; unpack {benchmark_name} under {datasets_root()} or set "
+            "DETECTRON2_DATASETS to the folder that holds it."
+        )
+    return path
+
+
+def _load(benchmark: Benchmark, split: str) -> list[Record]:
+    return benchmark.load_records(datasets_root(), split)
+
+
+def _metadata(benchmark: Benchmark) -> dict[str, Any]:
+    """What detectron2's tools look up, under the names they use.
+
+    As in Mask2Former, the lists of names and colours hold every class, so that the contiguous index
+    of the table reads both; only the id maps tell things from stuff.
+    """
+    classes, task = benchmark.classes, benchmark.task
+    index_of_id: dict[str, dict[int, int]] = {"thing": {}, "stuff": {}}
+    for index, (id_, is_thing) in enumerate(zip(classes.ids, classes.is_thing, strict=True)):
+        index_of_id["thing" if is_thing and task.has_instances else "stuff"][id_] = index
+    metadata: dict[str, Any] = {
+        "task": task.value,
+        "evaluator_type": f"gvseg_{task.value}",
+        "ignore_label": IGNORE_LABEL,
+    }
+    for kind, indices in index_of_id.items():
+        if indices:
+            metadata[f"{kind}_classes"] = list(classes.names)
+            metadata[f"{kind}_colors"] = list(classes.colors)
+            metadata[f"{kind}_dataset_id_to_contiguous_id"] = indices
+    return metadata

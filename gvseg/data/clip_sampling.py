@@ -1,0 +1,80 @@
+"""Which frames of a video make a training clip: pure functions of a generator and a few numbers.
+
+All but `sample_all` return `num_frames` frame indices in the order of time. A video shorter than
+the clip gives the same frame more than once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def sample_around(
+    rng: np.random.Generator,
+    length: int,
+    num_frames: int,
+    *,
+    max_distance: int,
+    key_frame: int | None = None,
+) -> list[int]:
+    """Return a key frame and others drawn without replacement from the frames near to it.
+
+    This is the sampling of Mask2Former for video. Where fewer frames lie near, drawn ones repeat.
+
+    Args:
+        rng: the source of all randomness.
+        length: frames of the video.
+        num_frames: frames of the clip.
+        max_distance: largest distance to the key frame, in frames.
+        key_frame: the key frame, drawn uniformly where None.
+    """
+    key = int(rng.integers(length)) if key_frame is None else key_frame
+    first, last = max(0, key - max_distance), min(length - 1, key + max_distance)
+    near = np.array([index for index in range(first, last + 1) if index != key], dtype=int)
+    others = rng.permutation(near)[: num_frames - 1]
+    drawn = np.append(others, key)
+    surplus = rng.choice(drawn, num_frames - len(drawn))
+    return sorted(int(index) for index in (*drawn, *surplus))
+
+
+def sample_consecutive(
+    rng: np.random.Generator,
+    length: int,
+    num_frames: int,
+    *,
+    stride: int = 1,
+    key_frame: int | None = None,
+) -> list[int]:
+    """Return frames `stride` apart, of a stretch placed uniformly among those inside the video.
+
+    Where the video is too short, the stretch starts at its first frame and its last frame repeats.
+
+    Args:
+        rng: the source of all randomness.
+        length: frames of the video.
+        num_frames: frames of the clip.
+        stride: distance of neighbours, in frames.
+        key_frame: a frame that must be among them; None for no such demand.
+    """
+    last_start = max(0, length - 1 - (num_frames - 1) * stride)
+    starts = np.arange(last_start + 1)
+    if key_frame is not None:
+        distance = key_frame - starts
+        in_reach = (distance >= 0) & (distance <= (num_frames - 1) * stride)
+        starts = starts[in_reach & (distance % stride == 0)]
+    # In a video hardly longer than the stretch none may pass through the key frame: start there.
+    start = int(rng.choice(starts)) if len(starts) else int(key_frame or 0)
+    return [min(start + step * stride, length - 1) for step in range(num_frames)]
+
+
+def sample_still(num_frames: int) -> list[int]:
+    """Return the one frame of a still image `num_frames` times: the raw pseudo clip."""
+    return [0] * num_frames
+
+
+def sample_all(
+    rng: np.random.Generator, length: int, num_frames: int, *, key_frame: int | None = None
+) -> list[int]:
+    """Return every frame of the video, whatever else is asked: the clip to test on."""
+    del rng, num_frames, key_frame
+    return list(range(length))

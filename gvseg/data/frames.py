@@ -1,0 +1,47 @@
+"""Frames on disk, read the same way everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+
+def read_frame(path: str | Path) -> np.ndarray:
+    """Return an image file as (H, W, 3) uint8 RGB, turned upright by its EXIF orientation.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        OSError: the file is truncated or is no image.
+    """
+    try:
+        with Image.open(path) as image:
+            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"Frame {path} does not exist.") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        # Pillow reports damaged files by any of these three.
+        raise OSError(f"Frame {path} cannot be read: {error}.") from None
+
+
+def frame_size(path: str | Path) -> tuple[int, int]:
+    """Return (height, width) of an upright image file from its header alone.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        OSError: the header is no image's.
+    """
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            is_turned = image.getexif().get(_EXIF_ORIENTATION, 1) in _QUARTER_TURNS
+    except FileNotFoundError:
+        raise FileNotFoundError(f"Frame {path} does not exist.") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise OSError(f"Frame {path} cannot be read: {error}.") from None
+    return (width, height) if is_turned else (height, width)
+
+
+_EXIF_ORIENTATION = 0x0112
+_QUARTER_TURNS = (5, 6, 7, 8)  # orientations that swap height and width

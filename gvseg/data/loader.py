@@ -1,0 +1,211 @@
+"""Loaders: endless batches of training samples, and the videos of a test set one by one."""
+
+from __future__ import annotations
+
+import logging
+import operator
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, DatasetFromList
+from detectron2.data.build import build_batch_data_loader, build_detection_test_loader
+from detectron2.utils import comm
+
+from gvseg.data.benchmark import Record, get_benchmark
+from gvseg.data.clip_mapper import ClipMapper
+from gvseg.data.sample import Sample
+
+logger = logging.getLogger(__name__)
+
+
+def build_train_loader(cfg: CfgNode) -> DataLoader:
+    """Return endless batches, each a list of samples, mixed from all of `DATASETS.TRAIN`.
+
+    With `SEED >= 0` sample i of a run is the same whatever the number of workers.
+
+    Raises:
+        ValueError: no dataset, datasets of different classes, or ratios that do not fit them.
+        FileNotFoundError: a dataset is not on disk.
+    """
+    names = cfg.DATASETS.TRAIN
+    if not names:
+        raise ValueError("DATASETS.TRAIN names no dataset.")
+    tables = {get_benchmark(name).classes.names for name in names}
+    if len(tables) > 1:
+        raise ValueError(
+            f"The datasets {', '.join(names)} have different classes; one model needs one table."
+        )
+    seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
+    sources = [_training_source(cfg, name) for name in names]
+    sampler = MixtureSampler([len(source) for source in sources], cfg.DATASETS.DATASET_RATIO, seed)
+    return build_batch_data_loader(
+        ClipDataset(sources, seed),
+        sampler,
+        cfg.SOLVER.IMS_PER_BATCH,
+        aspect_ratio_grouping=False,
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+    )
+
+
+def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
+    """Return the records of this process's share of a dataset, one video at a time.
+
+    Frames are not read: whoever runs the video streams `record["file_names"]` by `read_frame`.
+    """
+    return build_detection_test_loader(
+        load_records(dataset_name),
+        mapper=None,
+        collate_fn=operator.itemgetter(0),
+    )
+
+
+def load_records(dataset_name: str) -> list[Record]:
+    """Return all videos of a dataset, each with its `dataset_name`.
+
+    Raises:
+        ValueError: the name is unknown, or the dataset has no video.
+    """
+    get_benchmark(dataset_name)  # a dataset that is not of ours has records of another kind
+    records = DatasetCatalog.get(dataset_name)
+    if not records:
+        raise ValueError(f"Dataset {dataset_name} has no video.")
+    return [dict(record, dataset_name=dataset_name) for record in records]
+
+
+class TrainingSource:
+    """The records of one dataset and how clips are drawn from them.
+
+    Args:
+        records: the videos.
+        mapper: turns a record into a sample.
+        each_frame: an epoch visits every frame as key frame once, not every video.
+        copy_paste_prob: share of clips that get objects of another one.
+    """
+
+    def __init__(
+        self,
+        *,
+        records: Sequence[Record],
+        mapper: ClipMapper,
+        each_frame: bool,
+        copy_paste_prob: float,
+    ) -> None:
+        self.mapper = mapper
+        self.copy_paste_prob = copy_paste_prob
+        lengths = [record["length"] for record in records]
+        # Keyed by position: which video and, where every frame counts, which key frame.
+        self._video_of_item = np.repeat(np.arange(len(records)), lengths if each_frame else 1)
+        first_items = np.cumsum([0, *lengths[:-1]])
+        self._first_items = first_items if each_frame else None
+        self._records = DatasetFromList(list(records))
+
+    def __len__(self) -> int:
+        return len(self._video_of_item)
+
+    def draw(self, item: int, rng: np.random.Generator) -> Sample | None:
+        """Return a sample of one item, or None where nothing was left to segment."""
+        video = int(self._video_of_item[item])
+        key_frame = None if self._first_items is None else item - int(self._first_items[video])
+        donor = None
+        if rng.random() < self.copy_paste_prob:
+            donor = self._records[int(rng.integers(len(self._records)))]
+        return self.mapper(self._records[video], rng, key_frame=key_frame, donor=donor)
+
+
+class ClipDataset(Dataset):
+    """Samples by (draw number, source, item), as `MixtureSampler` asks for them.
+
+    The draw number seeds everything that is random in a sample. A record that gives no sample is
+    replaced by others of the same source, drawn at random.
+    """
+
+    _max_records = 20  # tried for one sample; more means that something is wrong with the data
+
+    def __init__(self, sources: Sequence[TrainingSource], seed: int) -> None:
+        self.sources = sources
+        self.seed = seed
+
+    def __getitem__(self, key: tuple[int, int, int]) -> Sample:
+        draw_number, source_index, item = key
+        source = self.sources[source_index]
+        rng = np.random.default_rng((self.seed, draw_number))
+        for _ in range(self._max_records):
+            sample = source.draw(item, rng)
+            if sample is not None:
+                return sample
+            item = int(rng.integers(len(source)))
+        raise ValueError(
+            f"{self._max_records} records of {source.mapper.benchmark.name} in a row gave a clip "
+            "without any object; check the annotations and the strength of INPUT's crop and scales."
+        )
+
+
+class MixtureSampler(Sampler[tuple[int, int, int]]):
+    """Endless (draw number, source, item), each source visited in shuffled epochs of its own.
+
+    Args:
+        sizes: items of each source.
+        ratio: relative share of each source in the draws; empty means by size.
+        seed: the same in all processes, which take turns.
+    """
+
+    def __init__(self, sizes: Sequence[int], ratio: Sequence[float], seed: int) -> None:
+        if ratio and (len(ratio) != len(sizes) or min(ratio) < 0 or sum(ratio) <= 0):
+            raise ValueError(
+                f"DATASETS.DATASET_RATIO is {list(ratio)}; it needs one share for each of the "
+                f"{len(sizes)} datasets, none negative."
+            )
+        shares = np.array(ratio if ratio else sizes, dtype=float)
+        self.shares = shares / shares.sum()
+        self.sizes = sizes
+        self.seed = seed
+
+    def __iter__(self) -> Iterator[tuple[int, int, int]]:
+        rank, world_size = comm.get_rank(), comm.get_world_size()
+        rng = np.random.default_rng(self.seed)
+        epochs: list[np.ndarray] = [np.array([], dtype=int)] * len(self.sizes)
+        # The source furthest behind its share is next, so that short runs keep the ratio too.
+        num_drawn = np.zeros(len(self.sizes))
+        draw_number = 0
+        while True:
+            source = int(np.argmax(self.shares * (draw_number + 1) - num_drawn))
+            if len(epochs[source]) == 0:
+                epochs[source] = rng.permutation(self.sizes[source])
+            item, epochs[source] = int(epochs[source][0]), epochs[source][1:]
+            num_drawn[source] += 1
+            if draw_number % world_size == rank:
+                yield draw_number, source, item
+            draw_number += 1
+
+
+def _training_source(cfg: CfgNode, dataset_name: str) -> TrainingSource:
+    benchmark = get_benchmark(dataset_name)
+    records = load_records(dataset_name)
+    if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
+        kept = [record for record in records if _has_annotations(record)]
+        logger.info(
+            "%s: left out %d of %d videos without any object.",
+            dataset_name,
+            len(records) - len(kept),
+            len(records),
+        )
+        records = kept
+    unit = cfg.INPUT.SAMPLING_UNIT
+    if unit not in ("video", "frame"):
+        raise ValueError(f"INPUT.SAMPLING_UNIT is {unit!r}; choose video or frame.")
+    return TrainingSource(
+        records=records,
+        mapper=ClipMapper(cfg, benchmark),
+        each_frame=unit == "frame",
+        copy_paste_prob=cfg.INPUT.COPY_PASTE_PROB if benchmark.task.has_instances else 0.0,
+    )
+
+
+def _has_annotations(record: Record) -> bool:
+    """Whether a record has an object that is no crowd, which only records with lists can tell."""
+    if "annotations" not in record:
+        return True
+    return any(not entry["iscrowd"] for frame in record["annotations"] for entry in frame)

@@ -1,0 +1,144 @@
+"""Annotations of one frame, from id images and from polygons or run lengths.
+
+N segments, (H, W) pixels at the size of the annotation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from gvseg.data.class_table import ClassTable
+from gvseg.structures import FrameSegments
+
+IGNORE_LABEL = 255  # class of void pixels in semantic maps, as everywhere in detectron2
+
+
+@dataclass
+class FrameLabels:
+    """What is annotated in one frame: its segments and what only annotations have."""
+
+    segments: FrameSegments
+    is_crowd: np.ndarray  # (N,) bool, regions in which objects are not told apart
+    areas: np.ndarray  # (N,) float64, pixels as the benchmark counts them
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.segments.size
+
+
+def class_map(segments: FrameSegments, void: int = IGNORE_LABEL) -> np.ndarray:
+    """Return the class of every pixel, (H, W) int64, `void` where there is no segment.
+
+    Where masks overlap the later segment wins.
+    """
+    if segments.index_map is not None:
+        # Position -1 is void and so reads the last entry.
+        return np.append(segments.classes, void)[segments.index_map]
+    classes = np.full(segments.size, void, dtype=np.int64)
+    for position, class_index in enumerate(segments.classes):
+        classes[segments.mask(position)] = class_index
+    return classes
+
+
+def read_id_image(path: str | Path) -> np.ndarray:
+    """Return the ids of a one-channel image (grey of 8 or 16 bits, or palette), (H, W) int32.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        OSError: the file is truncated or is no image.
+        ValueError: the image has colour channels, so its values are no ids.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.mode not in _ID_MODES:
+                raise ValueError(
+                    f"Annotation {path} is an image of mode {image.mode}; ids need one channel, "
+                    "grey or palette."
+                )
+            return np.array(image).astype(np.int32)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"Annotation {path} does not exist.") from None
+    except (OSError, SyntaxError) as error:
+        raise OSError(f"Annotation {path} cannot be read: {error}.") from None
+
+
+_ID_MODES = ("L", "P", "I", "I;16")
+
+
+def semantic_labels(
+    id_image: np.ndarray, classes: ClassTable, frame_index: int, source: str | Path
+) -> FrameLabels:
+    """Return one segment for each class seen in an image of category ids, (H, W).
+
+    Raises:
+        ValueError: a pixel has an id that the class table does not know.
+    """
+    values, counts = np.unique(id_image, return_counts=True)
+    class_indices = classes.indices(values, source)
+    is_labelled = class_indices >= 0
+    positions = np.where(is_labelled, np.cumsum(is_labelled) - 1, -1).astype(np.int16)
+    position_of_id = np.empty(int(values[-1]) + 1, dtype=np.int16)
+    position_of_id[values] = positions
+    seen = class_indices[is_labelled]
+    segments = FrameSegments(
+        frame_index=frame_index,
+        ids=seen + 1,  # a stuff region is the same throughout a video: its class is its identity
+        classes=seen,
+        scores=np.ones(len(seen), dtype=np.float32),
+        index_map=position_of_id[id_image],
+    )
+    return FrameLabels(segments, np.zeros(len(seen), dtype=bool), counts[is_labelled].astype(float))
+
+
+def decode_segmentation(
+    segmentation: list | dict[str, Any], size: tuple[int, int], source: str
+) -> np.ndarray:
+    """Return the mask of a COCO segmentation, (H, W) bool.
+
+    Args:
+        segmentation: polygons `[[x, y, ...], ...]`, or run lengths, plain or compressed.
+        size: height and width of the frame.
+        source: what is being read, for the error.
+
+    Raises:
+        ValueError: a polygon of fewer than three points, or run lengths of another size.
+    """
+    if isinstance(segmentation, list):
+        if not segmentation or any(not is_polygon(points) for points in segmentation):
+            raise ValueError(f"{source} has a polygon with fewer than three points.")
+        return coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(segmentation, *size))).view(
+            bool
+        )
+    if tuple(segmentation["size"]) != size:
+        raise ValueError(
+            f"{source} has run lengths for {_by(segmentation['size'])} pixels, but its frame has "
+            f"{_by(size)} (height x width)."
+        )
+    if isinstance(segmentation["counts"], list):
+        segmentation = coco_mask.frPyObjects(segmentation, *size)
+    return coco_mask.decode(segmentation).view(bool)
+
+
+def is_polygon(points: list[float]) -> bool:
+    """Tell whether a flat list of coordinates encloses something: three points or more."""
+    return len(points) >= 6 and len(points) % 2 == 0
+
+
+def check_size(labels: FrameLabels, size: tuple[int, int], source: str | Path) -> None:
+    """Raise a ValueError naming `source` unless labels have the (height, width) of their frame."""
+    if labels.size != size:
+        raise ValueError(
+            f"Frame {source} has {_by(size)} pixels, but its annotation has {_by(labels.size)} "
+            "(height x width)."
+        )
+
+
+def _by(size: tuple[int, int] | list[int]) -> str:
+    return f"{size[0]}x{size[1]}"

@@ -1,0 +1,102 @@
+"""Deterministic transforms that detectron2 lacks or does differently; (H, W) pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from fvcore.transforms.transform import Transform
+
+from detectron2.data.transforms import ResizeTransform
+
+PAD_VALUE = 128  # grey of pixels outside the frame, near the mean that models subtract
+
+
+class ExactResizeTransform(ResizeTransform):
+    """detectron2's resize, with labels of any integer type sampled at pixel centres.
+
+    detectron2 does so for uint8 alone; wider types, which id maps need, it shifts by up to half an
+    output pixel.
+    """
+
+    def apply_segmentation(self, segmentation: np.ndarray) -> np.ndarray:
+        size = (self.new_w, self.new_h)
+        return cv2.resize(segmentation, size, interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+class AffineTransform(Transform):
+    """Rotate, scale and shift within the frame, which keeps its size.
+
+    Args:
+        matrix: (2, 3) float, takes continuous coordinates (pixel centres at .5) to new ones.
+    """
+
+    def __init__(self, matrix: np.ndarray) -> None:
+        super().__init__()
+        self.matrix = matrix
+        # cv2 counts from pixel centres: p' = A (p + .5) + b - .5
+        self.pixel_matrix = matrix.copy()
+        self.pixel_matrix[:, 2] += matrix[:, :2] @ [0.5, 0.5] - 0.5
+
+    def apply_image(self, img: np.ndarray) -> np.ndarray:
+        return self._warp(img, cv2.INTER_LINEAR, (PAD_VALUE,) * 3)
+
+    def apply_segmentation(self, segmentation: np.ndarray) -> np.ndarray:
+        return self._warp(segmentation, cv2.INTER_NEAREST, (0,))
+
+    def apply_coords(self, coords: np.ndarray) -> np.ndarray:
+        return coords @ self.matrix[:, :2].T + self.matrix[:, 2]
+
+    def _warp(self, image: np.ndarray, interpolation: int, fill: tuple[int, ...]) -> np.ndarray:
+        height, width = image.shape[:2]
+        return cv2.warpAffine(
+            image, self.pixel_matrix, (width, height), flags=interpolation, borderValue=fill
+        )
+
+
+@dataclass(frozen=True)
+class Photometry:
+    """How the colours of a whole clip change; the default changes nothing."""
+
+    gain: float = 1.0  # contrast about black
+    offset: float = 0.0  # brightness, of 255
+    saturation: float = 1.0
+    hue: float = 0.0  # degrees
+
+
+class PhotometricTransform(Transform):
+    """Change brightness and contrast, then saturation and hue; labels stay."""
+
+    def __init__(self, photometry: Photometry) -> None:
+        super().__init__()
+        self.photometry = photometry
+
+    def apply_image(self, img: np.ndarray) -> np.ndarray:
+        levels = np.arange(256)
+        change = self.photometry
+        if change.gain != 1 or change.offset != 0:
+            img = cv2.LUT(img, _to_uint8(change.gain * levels + change.offset))
+        if change.saturation == 1 and change.hue == 0:
+            return img
+        # OpenCV's full-range hue: 256 levels for 360 degrees.
+        tables = np.stack(
+            [
+                (levels + round(change.hue * 256 / 360)) % 256,
+                _to_uint8(change.saturation * levels),
+                levels,
+            ],
+            axis=-1,
+        ).astype(np.uint8)
+        hsv = cv2.LUT(cv2.cvtColor(img, cv2.COLOR_RGB2HSV_FULL), tables[None])
+        return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL)
+
+    def apply_segmentation(self, segmentation: np.ndarray) -> np.ndarray:
+        return segmentation
+
+    def apply_coords(self, coords: np.ndarray) -> np.ndarray:
+        return coords
+
+
+def _to_uint8(values: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
