@@ -1,0 +1,1 @@
+"""Frames in, segments with identities out."""

@@ -1,0 +1,265 @@
+"""A video in, its segments out: windows of frames through a segmenter, one after the other.
+
+T frames of a window, Q queries, (H, W) pixels.
+
+What is held at a time is one window of frames and logits, and the linker's live tracks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from detectron2.config import CfgNode
+from detectron2.data.transforms import ResizeTransform
+from detectron2.data.transforms.augmentation_impl import ResizeShortestEdge
+
+from gvseg.inference.linking import Linker
+from gvseg.inference.postprocess import (
+    FrameGeometry,
+    FrameLogits,
+    instance_segments,
+    panoptic_segments,
+    semantic_segments,
+)
+from gvseg.inference.sources import Frame
+from gvseg.inference.stopwatch import Stopwatch
+from gvseg.structures import FrameSegments, TubePrediction
+from gvseg.tasks import Task
+
+
+class Segmenter(Protocol):
+    """What the runner asks of a model."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def preprocess(self, clips: list[list[Tensor]]) -> Tensor:
+        """Return B clips of T frames (3, H, W) uint8, normalised and padded: (B, T, 3, H', W')."""
+        ...
+
+    def segment_clip(self, frames: Tensor) -> TubePrediction:
+        """Segment preprocessed frames (B, T, 3, H', W')."""
+        ...
+
+
+@dataclass(frozen=True)
+class RunnerSettings:
+    """How frames go into a model and what is made of its predictions."""
+
+    task: Task
+    window: int  # frames segmented together
+    min_size: int  # short side of the frame as the network sees it, 0 to leave frames as they are
+    max_size: int  # bound of the long side
+    is_bgr: bool  # whether the network wants blue first
+    max_instances: int
+    score_threshold: float
+    object_mask_threshold: float
+    overlap_threshold: float
+    one_class_per_query: bool = False
+    autocast: torch.dtype | None = None  # precision of the network on a GPU, None for float32
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> RunnerSettings:
+        """Read the settings from a whole config.
+
+        Raises:
+            ValueError: a value that makes no sense.
+        """
+        if cfg.INPUT.FORMAT not in ("RGB", "BGR"):
+            raise ValueError(f"INPUT.FORMAT is {cfg.INPUT.FORMAT!r}; choose RGB or BGR.")
+        test = cfg.MODEL.GVSEG.TEST
+        if test.WINDOW < 1:
+            raise ValueError(f"MODEL.GVSEG.TEST.WINDOW is {test.WINDOW}; give 1 frame or more.")
+        former = cfg.MODEL.MASK_FORMER.TEST
+        amp = cfg.SOLVER.AMP
+        return cls(
+            task=Task.parse(cfg.MODEL.GVSEG.TASK),
+            window=test.WINDOW,
+            min_size=cfg.INPUT.MIN_SIZE_TEST,
+            max_size=cfg.INPUT.MAX_SIZE_TEST,
+            is_bgr=cfg.INPUT.FORMAT == "BGR",
+            max_instances=test.MAX_INSTANCES,
+            score_threshold=test.SCORE_THRESHOLD,
+            object_mask_threshold=former.OBJECT_MASK_THRESHOLD,
+            overlap_threshold=former.OVERLAP_THRESHOLD,
+            autocast=getattr(torch, amp.PRECISION) if amp.ENABLED else None,
+        )
+
+
+def segment_video(
+    model: Segmenter,
+    frames: Iterable[Frame],
+    settings: RunnerSettings,
+    *,
+    linker: Linker | None = None,
+    is_thing: np.ndarray | None = None,
+) -> Iterator[FrameSegments]:
+    """Yield the segments of each frame of a video, with a model that is already built.
+
+    Args:
+        model: in evaluation mode.
+        frames: a source of `gvseg.inference.sources`, or anything that yields such frames.
+        settings: from `RunnerSettings.from_config(cfg)`.
+        linker: gives identities; without one the queries of each window count from 1 anew.
+        is_thing: (K,) bool, needed for panoptic segments only.
+    """
+    runner = VideoRunner(model=model, settings=settings, linker=linker, is_thing=is_thing)
+    for _, segments in runner.run(frames):
+        yield segments
+
+
+class VideoRunner:
+    """Cut a video into windows, segment, link and post-process each.
+
+    Args:
+        model: in evaluation mode.
+        settings: of the model and of post-processing.
+        linker: gives identities, and is reset when a video begins; without one the queries of each
+            window count from 1 anew.
+        is_thing: (K,) bool, needed for panoptic segments only.
+        stopwatch: where to count the time of "network" and "postprocess".
+    """
+
+    def __init__(
+        self,
+        *,
+        model: Segmenter,
+        settings: RunnerSettings,
+        linker: Linker | None = None,
+        is_thing: np.ndarray | None = None,
+        stopwatch: Stopwatch | None = None,
+    ) -> None:
+        if settings.task is Task.VPS and is_thing is None:
+            raise ValueError("Panoptic segments need to know which classes are things: is_thing.")
+        self.model = model
+        self.settings = settings
+        self.linker = linker
+        self.is_thing = is_thing
+        self.stopwatch = stopwatch or Stopwatch()
+
+    def reset(self) -> None:
+        """Begin another video."""
+        if self.linker is not None:
+            self.linker.reset()
+
+    def run(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, FrameSegments]]:
+        """Segment a video from its beginning; yield each frame with its segments."""
+        self.reset()
+        for window in _windows(frames, self.settings.window):
+            yield from zip(window, self.segment_window(window), strict=True)
+
+    def segment_window(self, window: list[Frame]) -> Iterator[FrameSegments]:
+        """Yield the segments of up to T frames that follow those seen before.
+
+        A window of fewer frames, at the end of a video, is filled up with its last frame.
+        """
+        images = [self._resized(frame.image) for frame in window]
+        images += images[-1:] * (self.settings.window - len(window))
+        with self.stopwatch.stage("network"):
+            prediction, padded_size = self._predict(images)
+        geometry = FrameGeometry(
+            original=window[0].image.shape[:2],
+            resized=(images[0].shape[-2], images[0].shape[-1]),
+            padded=padded_size,
+        )
+        with self.stopwatch.stage("postprocess"):
+            logits = self._frame_logits(window, prediction, geometry)
+        for frame_logits in logits:
+            with self.stopwatch.stage("postprocess"):
+                segments = self._postprocess(frame_logits)
+            yield segments
+
+    @torch.inference_mode()
+    def _predict(self, images: list[Tensor]) -> tuple[TubePrediction, tuple[int, int]]:
+        device = self.model.device
+        autocast: AbstractContextManager = nullcontext()
+        if self.settings.autocast is not None and device.type == "cuda":
+            autocast = torch.autocast("cuda", self.settings.autocast)
+        frames = self.model.preprocess([images])
+        with autocast:
+            prediction = self.model.segment_clip(frames)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)  # else its time would count as post-processing
+        return prediction, (frames.shape[-2], frames.shape[-1])
+
+    def _frame_logits(
+        self, window: list[Frame], prediction: TubePrediction, geometry: FrameGeometry
+    ) -> list[FrameLogits]:
+        """Link the clips of a prediction and take them apart into the frames of the window.
+
+        A segmenter that folds frames into the batch returns T clips of one frame, any other
+        one clip of T frames.
+        """
+        num_clips, _, num_frames = prediction.mask_logits.shape[:3]
+        assert num_clips * num_frames == self.settings.window
+        frames = []
+        for start in range(0, len(window), num_frames):
+            clip = prediction.clip(start // num_frames)
+            identities = self._identities(clip)
+            frames += [
+                FrameLogits(
+                    frame_index=frame.index,
+                    class_logits=clip.class_logits[0],
+                    mask_logits=clip.mask_logits[0, :, t],
+                    identities=identities,
+                    geometry=geometry,
+                )
+                for t, frame in enumerate(window[start : start + num_frames])
+            ]
+        return frames
+
+    def _identities(self, clip: TubePrediction) -> np.ndarray:
+        if self.linker is None:
+            return np.arange(1, clip.class_logits.shape[1] + 1)
+        return self.linker.link(clip)
+
+    @torch.inference_mode()
+    def _postprocess(self, logits: FrameLogits) -> FrameSegments:
+        settings = self.settings
+        if not settings.task.has_instances:
+            return semantic_segments(logits)
+        if settings.task.has_stuff:
+            assert self.is_thing is not None
+            return panoptic_segments(
+                logits,
+                is_thing=self.is_thing,
+                object_mask_threshold=settings.object_mask_threshold,
+                overlap_threshold=settings.overlap_threshold,
+            )
+        return instance_segments(
+            logits,
+            max_instances=settings.max_instances,
+            score_threshold=settings.score_threshold,
+            one_class_per_query=settings.one_class_per_query,
+        )
+
+    def _resized(self, image: np.ndarray) -> Tensor:
+        """Return a frame as the network is to see it: (H, W, 3) -> (3, H', W') uint8."""
+        if self.settings.min_size > 0:
+            height, width = image.shape[:2]
+            size = ResizeShortestEdge.get_output_shape(
+                height, width, self.settings.min_size, self.settings.max_size
+            )
+            image = ResizeTransform(height, width, *size).apply_image(image)
+        if self.settings.is_bgr:
+            image = image[:, :, ::-1]
+        return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+
+
+def _windows(frames: Iterable[Frame], length: int) -> Iterator[list[Frame]]:
+    """Yield lists of `length` frames; the last one may be shorter."""
+    window: list[Frame] = []
+    for frame in frames:
+        window.append(frame)
+        if len(window) == length:
+            yield window
+            window = []
+    if window:
+        yield window

@@ -1,0 +1,199 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from detectron2.config import get_cfg
+
+from gvseg.config import add_gvseg_config
+from gvseg.inference.linking import QuerySimilarityLinker
+from gvseg.inference.sources import ArraySource
+from gvseg.inference.video_runner import RunnerSettings, VideoRunner, segment_video
+from gvseg.structures import TubePrediction
+from gvseg.tasks import Task
+from tests.inference.painted_video import COLORS, ColorSegmenter, crossing_video, paint
+
+SETTINGS = RunnerSettings(
+    task=Task.VIS,
+    window=1,
+    min_size=0,
+    max_size=0,
+    is_bgr=False,
+    max_instances=100,
+    score_threshold=0.5,
+    object_mask_threshold=0.8,
+    overlap_threshold=0.8,
+    one_class_per_query=True,
+)
+
+
+def make_linker():
+    return QuerySimilarityLinker(
+        min_similarity=0.5, min_score=0.1, birth_score=0.3, max_age=100, momentum=0.5
+    )
+
+
+def segment(images, model=None, **changes):
+    settings = dataclasses.replace(SETTINGS, **changes)
+    model = model or ColorSegmenter()
+    is_thing = np.array([True, True, True, False, False])
+    return list(
+        segment_video(model, ArraySource(images), settings, linker=make_linker(), is_thing=is_thing)
+    )
+
+
+def masks_by_class(segments):
+    return {int(c): segments.mask(n) for n, c in enumerate(segments.classes)}
+
+
+@pytest.mark.parametrize("window", [1, 3, 4])
+@pytest.mark.parametrize("fold_frames", [False, True])
+def test_every_frame_gets_its_own_masks(window, fold_frames):
+    images = crossing_video(10)  # 10 is no multiple of 3 and 4, so the tail is filled up
+    model = ColorSegmenter(fold_frames=fold_frames)
+    results = segment(images, model, window=window)
+    assert [r.frame_index for r in results] == list(range(10))
+    assert model.windows_seen == [window] * -(-10 // window)
+    for image, segments in zip(images, results, strict=True):
+        masks = masks_by_class(segments)
+        for color in range(3):
+            truth = (image == COLORS[color]).all(-1)
+            # Cells of 4 pixels enlarged bilinearly blur a box by no more than their size.
+            overlap = (masks[color] & truth).sum() / (masks[color] | truth).sum()
+            assert overlap > 0.7
+
+
+@pytest.mark.parametrize("window", [1, 3])
+def test_identities_hold_through_crossing_and_shuffled_queries(window):
+    results = segment(crossing_video(16), ColorSegmenter(shuffle_seed=0), window=window)
+    seen = {(int(c), int(i)) for r in results for c, i in zip(r.classes, r.ids, strict=True)}
+    assert sorted(identity for _, identity in seen) == [1, 2, 3]
+    assert len({class_index for class_index, _ in seen}) == 3
+
+
+def test_folded_frames_are_linked_one_by_one():
+    # Red alone in the first frame of the window, green alone in the second.
+    images = [paint((64, 64), {0: (0, 0, 32, 32)}), paint((64, 64), {1: (0, 0, 32, 32)})]
+    first, second = segment(images, ColorSegmenter(fold_frames=True), window=2)
+    assert (first.classes.tolist(), first.ids.tolist()) == ([0], [1])
+    assert (second.classes.tolist(), second.ids.tolist()) == ([1], [2])
+
+
+def test_frames_come_out_at_their_own_size_whatever_the_network_sees():
+    image = paint((90, 120), {0: (20, 30, 60, 90)})
+    sizes = []
+
+    class Recorder(ColorSegmenter):
+        def preprocess(self, clips):
+            sizes.append(tuple(clips[0][0].shape))
+            return super().preprocess(clips)
+
+    (segments,) = segment([image], Recorder(), min_size=60, max_size=70)
+    assert sizes == [(3, 53, 70)]  # bounded by the long side
+    assert segments.size == (90, 120)
+    rows, columns = np.nonzero(segments.mask(0))
+    box = [rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]
+    np.testing.assert_allclose(box, [20, 30, 60, 90], atol=4)
+
+
+def test_channels_are_swapped_for_a_network_that_wants_blue_first():
+    image = paint((64, 64), {0: (0, 0, 32, 32)})  # red, which a BGR network sees as blue
+    assert segment([image])[0].classes.tolist() == [0]
+    assert segment([image], is_bgr=True)[0].classes.tolist() == [2]
+
+
+def test_semantic_task_gives_a_label_to_every_pixel():
+    (segments,) = segment([paint((64, 64), {0: (0, 0, 64, 32), 3: (0, 32, 64, 64)})], task=Task.VSS)
+    assert segments.classes.tolist() == [0, 3]
+    assert segments.index_map.min() == 0
+    assert segments.classes[segments.index_map[32, [8, 56]]].tolist() == [0, 3]
+
+
+def test_panoptic_task_tells_things_from_stuff():
+    (segments,) = segment([paint((64, 64), {0: (0, 0, 64, 32), 3: (0, 32, 64, 64)})], task=Task.VPS)
+    found = sorted(zip(segments.classes, segments.ids, strict=True))
+    assert found == [(0, 1), (3, 4)]  # stuff is known by its class
+
+
+def test_panoptic_task_needs_to_know_the_things():
+    with pytest.raises(ValueError, match="is_thing"):
+        VideoRunner(model=ColorSegmenter(), settings=dataclasses.replace(SETTINGS, task=Task.VPS))
+
+
+def test_without_a_linker_every_query_counts():
+    image = paint((64, 64), {2: (0, 0, 32, 32)})
+    (segments,) = segment_video(ColorSegmenter(), ArraySource([image]), SETTINGS)
+    assert segments.ids.tolist() == [3]
+
+
+def test_second_video_begins_with_new_identities():
+    runner = VideoRunner(model=ColorSegmenter(), settings=SETTINGS, linker=make_linker())
+    for _ in range(2):
+        ((_, segments),) = runner.run(ArraySource([paint((64, 64), {1: (0, 0, 32, 32)})]))
+        assert segments.ids.tolist() == [1]
+
+
+def test_one_window_is_read_before_it_is_yielded_and_no_more():
+    num_read = 0
+
+    def images():
+        nonlocal num_read
+        for image in crossing_video(50):
+            num_read += 1
+            yield image
+
+    stream = segment_video(
+        ColorSegmenter(), ArraySource(images()), dataclasses.replace(SETTINGS, window=4)
+    )
+    next(stream)
+    assert num_read == 4
+
+
+def test_logits_in_half_precision_are_post_processed():
+    class Half(ColorSegmenter):
+        def segment_clip(self, frames):
+            full = super().segment_clip(frames)
+            return TubePrediction(
+                full.class_logits.bfloat16(), full.mask_logits.bfloat16(), full.query_embeds.half()
+            )
+
+    images = crossing_video(2)
+    for exact, half in zip(segment(images), segment(images, Half()), strict=True):
+        np.testing.assert_array_equal(exact.masks, half.masks)
+
+
+def make_config(**changes):
+    cfg = get_cfg()
+    add_gvseg_config(cfg)
+    for key, value in changes.items():
+        cfg.merge_from_list([key.replace("__", "."), value])
+    return cfg
+
+
+def test_settings_come_from_the_config():
+    settings = RunnerSettings.from_config(
+        make_config(
+            MODEL__GVSEG__TASK="vps",
+            MODEL__GVSEG__TEST__WINDOW=3,
+            INPUT__FORMAT="RGB",
+            INPUT__MIN_SIZE_TEST=360,
+            SOLVER__AMP__ENABLED=True,
+        )
+    )
+    assert settings.task is Task.VPS
+    assert (settings.window, settings.min_size, settings.is_bgr) == (3, 360, False)
+    assert settings.autocast is torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"INPUT__FORMAT": "YUV-BT.601"}, "INPUT.FORMAT is 'YUV-BT.601'"),
+        ({"MODEL__GVSEG__TEST__WINDOW": 0}, "WINDOW is 0"),
+        ({"MODEL__GVSEG__TASK": "vos"}, "Unknown task 'vos'"),
+    ],
+)
+def test_senseless_settings_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        RunnerSettings.from_config(make_config(**changes))
