@@ -1,0 +1,79 @@
+# `make demo`, `make test` and `make lint` work in a clean clone: each installs first, once.
+#
+# PYTHON       makes the environment; 3.10 or newer
+# VENV         the environment; one that exists is used as it is
+# DETECTRON2   where detectron2 comes from: auto, github or pypi
+# TORCH_INDEX  package index for torch and torchvision, such as one with CPU builds
+# OUTPUT       where the demo writes
+# PYTEST_ARGS  more arguments for pytest
+
+PYTHON ?= python3
+VENV ?= .venv
+DETECTRON2 ?= auto
+TORCH_INDEX ?=
+OUTPUT ?= output/demo
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.gvseg-installed
+OPERATOR_SOURCES := $(shell find gvseg/ops/csrc -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.cuh')
+INSTALL_INPUTS := setup.py pyproject.toml constraints.txt tools/install.py tools/install_detectron2.py
+
+.PHONY: help install reinstall demo test lint format clean distclean
+
+help:
+	@echo "make demo       segment the bundled clip, result in $(OUTPUT)"
+	@echo "make test       run the tests"
+	@echo "make lint       run every check of the sources"
+	@echo "make format     let ruff and clang-format rewrite the sources"
+	@echo "make install    only install, into $(VENV)"
+	@echo "make reinstall  install again, such as after a compiler was added"
+	@echo "make clean      remove what was built; make distclean removes $(VENV) too"
+	@echo "Variables: PYTHON, VENV, DETECTRON2, TORCH_INDEX, OUTPUT, PYTEST_ARGS (see the head of the Makefile)"
+
+install: $(STAMP)
+
+$(STAMP): $(INSTALL_INPUTS) $(OPERATOR_SOURCES)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+		echo "gvseg needs Python 3.10 or newer; $(PYTHON) is not. Name another: make PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) tools/install.py --venv $(VENV) --detectron2 $(DETECTRON2) \
+		$(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
+	@touch $@
+
+reinstall:
+	@rm -f $(STAMP)
+	@$(MAKE) install
+
+demo: install
+	@$(BIN)/python demo/demo.py --input demo/data/pedestrians.mp4 --output $(OUTPUT)
+
+test: install
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: install
+	@echo "==> ruff"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@echo "==> mypy"
+	@$(BIN)/mypy
+	@echo "==> duplicated code"
+	@$(BIN)/pylint --recursive=y --score=n --disable=all --enable=duplicate-code --min-similarity-lines=10 \
+		$(wildcard gvseg projects)
+	@echo "==> spelling"
+	@$(BIN)/codespell
+	@echo "==> clang-format"
+	@$(if $(OPERATOR_SOURCES),$(BIN)/clang-format --dry-run --Werror $(OPERATOR_SOURCES))
+	@echo "==> length of files"
+	@$(BIN)/python tools/check_file_length.py
+
+format: install
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+	@$(if $(OPERATOR_SOURCES),$(BIN)/clang-format -i $(OPERATOR_SOURCES))
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache gvseg/ops/*.so
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV)
