@@ -9,7 +9,7 @@ from pathlib import Path
 
 import timm
 from timm.layers import freeze_batch_norm_2d
-from torch import Tensor, nn
+from torch import Tensor
 
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY, build_backbone
-from detectron2.utils.events import get_event_storage
+from detectron2.utils.events import get_event_storage, has_event_storage
 
 from gvseg.modeling.criterion import SetCriterion
 from gvseg.modeling.pixel_decoder import PixelDecoder
@@ -103,7 +103,8 @@ class GvSeg(nn.Module):
         if self.fold_frames:
             targets = [part for target in targets for part in split_frames(target)]
         prediction = self._segment(frames, with_intermediate=True)
-        return self.criterion(prediction, targets, get_event_storage().iter)
+        iteration = get_event_storage().iter if has_event_storage() else 0
+        return self.criterion(prediction, targets, iteration)
 
     def preprocess(self, clips: list[list[Tensor]]) -> Tensor:
         """Normalise frames and pad them at the right and bottom to one size.
@@ -163,7 +164,7 @@ class GvSeg(nn.Module):
 
 
 def instance_targets(instances: list) -> ClipTargets:
-    """Stack T detectron2 `Instances`, which list the same N objects, and drop objects never seen."""
+    """Stack T `Instances`, which list the same N objects, and drop objects that are never seen."""
     masks = torch.stack([frame.gt_masks.tensor for frame in instances], 1)
     seen = masks.flatten(1).any(1)
     return ClipTargets(

@@ -194,7 +194,7 @@ class D2SwinTransformer(Backbone):
         drop_path: float,
         out_features: list[str],
         use_checkpoint: bool,
-    ) -> None:  # noqa: PLR0913  the published configs name each of these
+    ) -> None:
         super().__init__()
         self.patch_embed = PatchEmbed(dim=embed_dim, **patch)
         rates = torch.linspace(0, drop_path, sum(depths)).split(list(depths))

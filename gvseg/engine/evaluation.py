@@ -1,0 +1,68 @@
+"""Evaluate a model on the test sets of a config, video by video."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from detectron2.config import CfgNode
+from detectron2.evaluation import print_csv_format
+from detectron2.utils import comm
+
+from gvseg.data.benchmark import get_benchmark
+from gvseg.data.loader import build_test_loader
+from gvseg.evaluation import build_evaluator
+from gvseg.inference.linking import build_linker
+from gvseg.inference.sources import ImageSource
+from gvseg.inference.video_runner import RunnerSettings, segment_video
+
+logger = logging.getLogger(__name__)
+
+PROGRESS_PERIOD = 50  # videos between two lines of progress
+
+
+def evaluate(cfg: CfgNode, model: nn.Module) -> dict:
+    """Segment every video of `DATASETS.TEST` and score it.
+
+    Returns:
+        the metrics by set and kind; those of the only set where there is just one. Empty on all but
+        the main process.
+    """
+    was_training = model.training
+    model.eval()
+    results: OrderedDict[str, dict] = OrderedDict()
+    for dataset_name in cfg.DATASETS.TEST:
+        results[dataset_name] = evaluate_dataset(cfg, model, dataset_name)
+    model.train(was_training)
+    if not comm.is_main_process():
+        return {}
+    return next(iter(results.values())) if len(results) == 1 else results
+
+
+def evaluate_dataset(cfg: CfgNode, model: nn.Module, dataset_name: str) -> dict:
+    """Segment and score every video of one dataset; this process takes its share of them."""
+    is_thing = np.array(get_benchmark(dataset_name).classes.is_thing)
+    settings = RunnerSettings.from_config(cfg)
+    linker = build_linker(cfg, is_thing=is_thing) if settings.task.has_instances else None
+    output_dir = Path(cfg.OUTPUT_DIR) / "inference" / dataset_name
+    evaluator = build_evaluator(cfg, dataset_name, output_dir)
+    evaluator.reset()
+    loader = build_test_loader(cfg, dataset_name)
+    for index, record in enumerate(loader):
+        frames = ImageSource([Path(name) for name in record["file_names"]], name=dataset_name)
+        for segments in segment_video(model, frames, settings, linker=linker, is_thing=is_thing):
+            evaluator.process_frame(record, segments)
+        if (index + 1) % PROGRESS_PERIOD == 0:
+            logger.info("%s: %d of %d videos", dataset_name, index + 1, len(loader))
+    if comm.get_world_size() > 1:
+        torch.distributed.barrier()
+    metrics = evaluator.evaluate() or {}
+    if comm.is_main_process():
+        logger.info("Results on %s:", dataset_name)
+        print_csv_format(metrics)
+    return metrics

@@ -1,0 +1,152 @@
+"""The training loop: detectron2's, with our data, optimizer, precision and evaluation."""
+
+from __future__ import annotations
+
+import logging
+import time
+import weakref
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import nn
+
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.config import CfgNode
+from detectron2.engine import DefaultTrainer, SimpleTrainer, TrainerBase, create_ddp_model
+from detectron2.modeling import build_model
+from detectron2.utils import comm
+from detectron2.utils.events import get_event_storage
+
+import gvseg.modeling  # noqa: F401  registers what configs name
+from gvseg.checkpoint import load_weights
+from gvseg.data.loader import build_train_loader
+from gvseg.engine.evaluation import evaluate
+from gvseg.engine.optimizer import build_optimizer, build_scheduler, clip_gradients
+
+logger = logging.getLogger(__name__)
+
+PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def autocast_dtype(cfg: CfgNode) -> torch.dtype | None:
+    """Return the type of mixed precision that the config asks for, None for full precision."""
+    if not cfg.SOLVER.AMP.ENABLED:
+        return None
+    if cfg.SOLVER.AMP.PRECISION not in PRECISIONS:
+        raise ValueError(
+            f"SOLVER.AMP.PRECISION is {cfg.SOLVER.AMP.PRECISION!r}; "
+            f"choose one of {', '.join(PRECISIONS)}."
+        )
+    return PRECISIONS[cfg.SOLVER.AMP.PRECISION]
+
+
+class TrainingStep(SimpleTrainer):
+    """One optimisation step on any device, in full or mixed precision, with clipped gradients.
+
+    Args:
+        model: gives a dict of losses for a batch.
+        data_loader: gives batches without end.
+        optimizer: steps on the clipped gradients.
+        clip: clips the gradients of the model in place and returns their norm, if it knows it.
+        dtype: of autocast; None for full precision.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data_loader: Iterable,
+        optimizer: torch.optim.Optimizer,
+        *,
+        clip: Callable[[nn.Module], float | None],
+        dtype: torch.dtype | None,
+    ) -> None:
+        super().__init__(model, data_loader, optimizer)
+        self.clip = clip
+        self.dtype = dtype
+        self.device = next(model.parameters()).device.type
+        # bfloat16 has the range of float32, so only float16 needs its loss scaled.
+        self.scaler = torch.amp.GradScaler(self.device, enabled=dtype == torch.float16)
+
+    def run_step(self) -> None:
+        """Fetch a batch, go forward and backward, clip, step."""
+        start = time.perf_counter()
+        batch = next(self._data_loader_iter)
+        data_time = time.perf_counter() - start
+        with torch.autocast(self.device, self.dtype, enabled=self.dtype is not None):
+            losses = self.model(batch)
+        total = sum(losses.values())
+        if not torch.isfinite(total):
+            bad = [name for name, loss in losses.items() if not torch.isfinite(loss)]
+            raise FloatingPointError(
+                f"Iteration {self.iter}: the losses {bad} are not finite. Lower SOLVER.BASE_LR or "
+                "check the data; the last checkpoint is untouched."
+            )
+        self.optimizer.zero_grad()
+        self.scaler.scale(total).backward()
+        self.scaler.unscale_(self.optimizer)
+        norm = self.clip(self.model)
+        if norm is not None:
+            get_event_storage().put_scalar("gradient_norm", norm)
+        self._write_metrics(losses, data_time)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+
+    def state_dict(self) -> dict:
+        """Return what a resumed training needs."""
+        return {**super().state_dict(), "scaler": self.scaler.state_dict()}
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Take up the state of an earlier training."""
+        super().load_state_dict(state_dict)
+        self.scaler.load_state_dict(state_dict["scaler"])
+
+
+class Trainer(DefaultTrainer):
+    """Build everything from a config, train, checkpoint, evaluate."""
+
+    def __init__(self, cfg: CfgNode) -> None:
+        TrainerBase.__init__(self)
+        cfg = self.auto_scale_workers(cfg, comm.get_world_size())
+        model = self.build_model(cfg)
+        optimizer = build_optimizer(cfg, model)
+        model = create_ddp_model(model, broadcast_buffers=False)
+        self._trainer = TrainingStep(
+            model,
+            build_train_loader(cfg),
+            optimizer,
+            clip=lambda module: clip_gradients(cfg, module),
+            dtype=autocast_dtype(cfg),
+        )
+        self.scheduler = build_scheduler(cfg, optimizer)
+        self.checkpointer = DetectionCheckpointer(
+            model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self)
+        )
+        self.start_iter = 0
+        self.max_iter = cfg.SOLVER.MAX_ITER
+        self.cfg = cfg
+        self.register_hooks(self.build_hooks())
+
+    @classmethod
+    def build_model(cls, cfg: CfgNode) -> nn.Module:
+        """Build the meta-architecture, and say how large it is rather than print all of it."""
+        model = build_model(cfg)
+        count = sum(parameter.numel() for parameter in model.parameters())
+        logger.info("%s with %.2f M parameters", type(model).__name__, count / 1e6)
+        return model
+
+    def resume_or_load(self, resume: bool = True) -> None:
+        """Continue from the last checkpoint in OUTPUT_DIR, or load MODEL.WEIGHTS of any origin."""
+        if resume and self.checkpointer.has_checkpoint():
+            self.checkpointer.resume_or_load("", resume=True)
+            self.start_iter = self.iter + 1
+        elif self.cfg.MODEL.WEIGHTS:
+            load_weights(
+                getattr(self.model, "module", self.model),
+                self.cfg.MODEL.WEIGHTS,
+                reset_class_head=self.cfg.MODEL.GVSEG.CLASS_HEAD_RESET,
+            )
+
+    @classmethod
+    def test(cls, cfg: CfgNode, model: nn.Module) -> dict:
+        """Evaluate on every set of DATASETS.TEST."""
+        return evaluate(cfg, getattr(model, "module", model))
