@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from gvseg.data.class_table import ClassTable
@@ -82,6 +83,16 @@ def get_benchmark(dataset_name: str) -> Benchmark:
         known = ", ".join(sorted(_BENCHMARK_OF_DATASET))
         raise ValueError(f"Unknown dataset {dataset_name!r}; registered are {known}.")
     return _BENCHMARK_OF_DATASET[dataset_name]
+
+
+def check_num_classes(cfg: CfgNode, dataset_name: str) -> None:
+    """Raise a ValueError unless the model has as many classes as the dataset."""
+    num_classes, benchmark = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES, get_benchmark(dataset_name)
+    if num_classes != len(benchmark.classes):
+        raise ValueError(
+            f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {num_classes}, but {dataset_name} has "
+            f"{len(benchmark.classes)} classes."
+        )
 
 
 def require_directory(path: Path, benchmark_name: str) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -23,19 +23,18 @@ from gvseg.data.augmentation import (
 )
 from gvseg.data.benchmark import Benchmark, Record
 from gvseg.data.clip import Clip
-from gvseg.data.clip_sampling import sample_all, sample_around, sample_consecutive, sample_still
+from gvseg.data.clip_sampling import (
+    FrameSampling,
+    sample_all,
+    sample_around,
+    sample_consecutive,
+    sample_still,
+    shuffle,
+)
 from gvseg.data.copy_paste import paste
 from gvseg.data.frames import read_frame
 from gvseg.data.sample import Sample, build_sample, has_targets
 from gvseg.data.segments import check_size
-
-
-class FrameSampling(Protocol):
-    """Chooses the frames of a training clip; see `gvseg.data.clip_sampling`."""
-
-    def __call__(
-        self, rng: np.random.Generator, length: int, num_frames: int, *, key_frame: int | None
-    ) -> list[int]: ...
 
 
 class ClipMapper:
@@ -52,10 +51,10 @@ class ClipMapper:
         benchmark: whose records are read.
         num_frames: T, frames of a clip.
         sampling: which frames make a clip.
-        shuffle_frames: give the frames in random order.
         pseudo_motion: what makes the copies of a still image differ.
         augmentations: what happens to every clip, in this order.
         has_labels: read labels and ask for clips in which there is something to segment.
+        is_bgr: give blue first.
         num_attempts: draws of the augmentations before a clip is given up.
     """
 
@@ -66,19 +65,19 @@ class ClipMapper:
         benchmark: Benchmark,
         num_frames: int,
         sampling: FrameSampling,
-        shuffle_frames: bool,
         pseudo_motion: PseudoMotion,
         augmentations: Sequence[ClipAugmentation],
         has_labels: bool = True,
+        is_bgr: bool = False,
         num_attempts: int = 10,
     ) -> None:
         self.benchmark = benchmark
         self.num_frames = num_frames
         self.sampling = sampling
-        self.shuffle_frames = shuffle_frames
         self.pseudo_motion = pseudo_motion
         self.augmentations = augmentations
         self.has_labels = has_labels
+        self.is_bgr = is_bgr
         self.num_attempts = num_attempts
 
     @classmethod
@@ -90,7 +89,6 @@ class ClipMapper:
             "benchmark": benchmark,
             "num_frames": cfg.INPUT.SAMPLING_FRAME_NUM if is_train else 1,
             "sampling": build_sampling(cfg) if is_train else sample_all,
-            "shuffle_frames": cfg.INPUT.SAMPLING_FRAME_SHUFFLE and is_train,
             "pseudo_motion": PseudoMotion(
                 max_degrees=pseudo.ROTATION, max_zoom=pseudo.ZOOM, max_shift=pseudo.SHIFT
             ),
@@ -104,6 +102,7 @@ class ClipMapper:
                 ]
             ),
             "has_labels": is_train,
+            "is_bgr": cfg.INPUT.FORMAT == "BGR",
         }
 
     def __call__(
@@ -136,6 +135,8 @@ class ClipMapper:
             if donor is not None and raw_donor is not None:
                 pasted = augment(rng, raw_donor, self._augmentations_for(donor))
                 clip = paste(rng, clip, pasted, np.array(self.benchmark.classes.is_thing))
+            if self.is_bgr:
+                clip = Clip([frame[..., ::-1] for frame in clip.frames], clip.labels)
             sample = build_sample(clip, frame_indices, record, self.benchmark)
             if not self.has_labels or has_targets(sample):
                 return sample
@@ -146,8 +147,7 @@ class ClipMapper:
     ) -> list[int]:
         if record["length"] == 1:
             return sample_still(self.num_frames)
-        frames = self.sampling(rng, record["length"], self.num_frames, key_frame=key_frame)
-        return [int(index) for index in rng.permutation(frames)] if self.shuffle_frames else frames
+        return self.sampling(rng, record["length"], self.num_frames, key_frame=key_frame)
 
     def _read(self, record: Record, frame_indices: list[int]) -> Clip:
         return read_clip(record, frame_indices, self.benchmark if self.has_labels else None)
@@ -188,11 +188,14 @@ def read_clip(record: Record, frame_indices: list[int], benchmark: Benchmark | N
 def build_sampling(cfg: CfgNode) -> FrameSampling:
     """Return the frame sampling that `INPUT.SAMPLING_FRAME_MODE` names."""
     mode = cfg.INPUT.SAMPLING_FRAME_MODE
+    sampling: FrameSampling
     if mode == "around":
-        return partial(sample_around, max_distance=cfg.INPUT.SAMPLING_FRAME_RANGE)
-    if mode == "consecutive":
-        return partial(sample_consecutive, stride=cfg.INPUT.SAMPLING_FRAME_STRIDE)
-    raise ValueError(f"INPUT.SAMPLING_FRAME_MODE is {mode!r}; choose around or consecutive.")
+        sampling = partial(sample_around, max_distance=cfg.INPUT.SAMPLING_FRAME_RANGE)
+    elif mode == "consecutive":
+        sampling = partial(sample_consecutive, stride=cfg.INPUT.SAMPLING_FRAME_STRIDE)
+    else:
+        raise ValueError(f"INPUT.SAMPLING_FRAME_MODE is {mode!r}; choose around or consecutive.")
+    return partial(shuffle, sampling) if cfg.INPUT.SAMPLING_FRAME_SHUFFLE else sampling
 
 
 def build_augmentations(cfg: CfgNode) -> list[ClipAugmentation]:

@@ -1,12 +1,27 @@
 """Which frames of a video make a training clip: pure functions of a generator and a few numbers.
 
-All but `sample_all` return `num_frames` frame indices in the order of time. A video shorter than
-the clip gives the same frame more than once.
+All but `sample_all` return `num_frames` frame indices, in the order of time unless shuffled. A
+video shorter than the clip gives the same frame more than once.
 """
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
+
+
+class FrameSampling(Protocol):
+    """What the functions below have in common once their own numbers are bound."""
+
+    def __call__(
+        self,
+        rng: np.random.Generator,
+        length: int,
+        num_frames: int,
+        *,
+        key_frame: int | None = None,
+    ) -> list[int]: ...
 
 
 def sample_around(
@@ -78,3 +93,16 @@ def sample_all(
     """Return every frame of the video, whatever else is asked: the clip to test on."""
     del rng, num_frames, key_frame
     return list(range(length))
+
+
+def shuffle(
+    sampling: FrameSampling,
+    rng: np.random.Generator,
+    length: int,
+    num_frames: int,
+    *,
+    key_frame: int | None = None,
+) -> list[int]:
+    """Return the frames that another sampling draws, in random order."""
+    frames = sampling(rng, length, num_frames, key_frame=key_frame)
+    return [int(index) for index in rng.permutation(frames)]

@@ -14,7 +14,7 @@ from detectron2.data import DatasetCatalog, DatasetFromList
 from detectron2.data.build import build_batch_data_loader, build_detection_test_loader
 from detectron2.utils import comm
 
-from gvseg.data.benchmark import Record, get_benchmark
+from gvseg.data.benchmark import Record, check_num_classes, get_benchmark
 from gvseg.data.clip_mapper import ClipMapper
 from gvseg.data.sample import Sample
 
@@ -27,7 +27,8 @@ def build_train_loader(cfg: CfgNode) -> DataLoader:
     With `SEED >= 0` sample i of a run is the same whatever the number of workers.
 
     Raises:
-        ValueError: no dataset, datasets of different classes, or ratios that do not fit them.
+        ValueError: no dataset, datasets of different classes or not of the model's, or ratios that
+            do not fit them.
         FileNotFoundError: a dataset is not on disk.
     """
     names = cfg.DATASETS.TRAIN
@@ -38,6 +39,7 @@ def build_train_loader(cfg: CfgNode) -> DataLoader:
         raise ValueError(
             f"The datasets {', '.join(names)} have different classes; one model needs one table."
         )
+    check_num_classes(cfg, names[0])
     seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
     sources = [_training_source(cfg, name) for name in names]
     sampler = MixtureSampler([len(source) for source in sources], cfg.DATASETS.DATASET_RATIO, seed)

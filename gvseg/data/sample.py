@@ -2,12 +2,12 @@
 
 A sample is a dict in detectron2's habit:
 
-    images         list of T uint8 tensors (3, H, W), RGB, all of one size
+    images         list of T uint8 tensors (3, H, W), all of one size, channels as INPUT.FORMAT says
     instances      list of T `Instances` with gt_ids, gt_classes, gt_masks (`BitMasks`): every
                    object of the clip in each, in one order, empty where absent; for tasks with
                    instances
-    sem_seg        list of T int64 tensors (H, W), contiguous class of every pixel, things included,
-                   and 255 for void; for tasks with stuff
+    sem_seg        list of T int64 tensors (H, W), contiguous class of every pixel, 255 for void and
+                   for objects that are told apart; for tasks with stuff
     task           value of `gvseg.tasks.Task`
     dataset_name   as in detectron2's catalogs
     video_id, frame_indices, file_names
@@ -37,6 +37,7 @@ def build_sample(
 
     Labels are left out where the clip has none.
     """
+    is_thing = np.array(benchmark.classes.is_thing) & benchmark.task.has_instances
     sample: Sample = {
         "images": [_to_tensor(frame.transpose(2, 0, 1)) for frame in clip.frames],
         "task": benchmark.task.value,
@@ -48,9 +49,14 @@ def build_sample(
         "width": record["width"],
     }
     if clip.labels and benchmark.task.has_instances:
-        sample["instances"] = build_instances(clip.labels, np.array(benchmark.classes.is_thing))
+        sample["instances"] = build_instances(clip.labels, is_thing)
     if clip.labels and benchmark.task.has_stuff:
-        sample["sem_seg"] = [_to_tensor(class_map(labels.segments)) for labels in clip.labels]
+        shown_class = np.append(
+            np.where(is_thing, IGNORE_LABEL, np.arange(len(is_thing))), IGNORE_LABEL
+        )
+        sample["sem_seg"] = [
+            _to_tensor(shown_class[class_map(labels.segments, void=-1)]) for labels in clip.labels
+        ]
     return sample
 
 

@@ -126,6 +126,11 @@ def decode_segmentation(
     return coco_mask.decode(segmentation).view(bool)
 
 
+def encode_masks(masks: np.ndarray) -> list[dict[str, Any]]:
+    """Return masks (N, H, W) bool as compressed COCO run lengths with `counts` in bytes."""
+    return coco_mask.encode(np.asfortranarray(masks.transpose(1, 2, 0), dtype=np.uint8))
+
+
 def is_polygon(points: list[float]) -> bool:
     """Tell whether a flat list of coordinates encloses something: three points or more."""
     return len(points) >= 6 and len(points) % 2 == 0

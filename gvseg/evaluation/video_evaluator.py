@@ -1,0 +1,189 @@
+"""Feeds metrics with the predicted segments of videos, frame by frame."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from detectron2.config import CfgNode
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.utils import comm
+
+from gvseg.data.benchmark import Benchmark, Record, check_num_classes, get_benchmark
+from gvseg.data.loader import load_records
+from gvseg.data.segments import FrameLabels, check_size
+from gvseg.evaluation.coco_ap import InstanceApMetric
+from gvseg.evaluation.vss import VideoSemanticMetric
+from gvseg.structures import FrameSegments
+
+logger = logging.getLogger(__name__)
+
+
+class VideoMetric(Protocol):
+    """Scores a set of videos; keeps counts or run lengths, no pixels of a finished video."""
+
+    def update(self, record: Record, truth: FrameLabels, prediction: FrameSegments) -> None:
+        """Take in the next frame of a video."""
+        ...
+
+    def end_video(self, record: Record) -> None:
+        """Close a video: its last frame has been taken in."""
+        ...
+
+    def merge(self, other: Any) -> None:  # noqa: ANN401  (a metric of the same class)
+        """Add what the same metric counted on other videos."""
+        ...
+
+    def compute(self) -> dict[str, float]:
+        """Return named scores in 0..1, NaN where undefined."""
+        ...
+
+
+# Protocol names, as benchmarks list them: what is measured / whose definition.
+METRICS: dict[str, Callable[[Benchmark], VideoMetric]] = {
+    "vss/vspw": lambda benchmark: VideoSemanticMetric(benchmark.classes.names),
+    "ap/coco": lambda benchmark: InstanceApMetric(benchmark.classes.names),
+}
+
+
+def build_evaluator(
+    cfg: CfgNode, dataset_name: str, output_dir: str | Path | None = None
+) -> VideoEvaluator:
+    """Return the evaluator of a dataset with the metrics that its benchmark names.
+
+    Raises:
+        ValueError: the model has another number of classes than the dataset.
+    """
+    check_num_classes(cfg, dataset_name)
+    return VideoEvaluator(dataset_name, output_dir)
+
+
+class VideoEvaluator(DatasetEvaluator):
+    """Score predictions on one dataset.
+
+    Videos come in any order and one at a time; frames of a video come in the order of time, all of
+    them. The truth is read once a frame, for all metrics.
+
+    Args:
+        dataset_name: as in detectron2's catalogs.
+        output_dir: where `metrics.json` is written, NaN as null; None for nowhere.
+    """
+
+    def __init__(self, dataset_name: str, output_dir: str | Path | None = None) -> None:
+        self.dataset_name = dataset_name
+        self.output_dir = None if output_dir is None else Path(output_dir)
+        self._benchmark = get_benchmark(dataset_name)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all videos."""
+        self._metrics = {name: METRICS[name](self._benchmark) for name in self._benchmark.metrics}
+        self._finished: list[str | int] = []
+        self._current: Record | None = None
+        self._num_frames = 0
+
+    def process(self, inputs: Sequence[Record], outputs: Iterable[Iterable[FrameSegments]]) -> None:
+        """Score whole videos: for each record an iterable over the segments of its frames."""
+        for record, frames in zip(inputs, outputs, strict=True):
+            for frame_segments in frames:
+                self.process_frame(record, frame_segments)
+
+    def process_frame(self, record: Record, prediction: FrameSegments) -> None:
+        """Score the next frame of a video.
+
+        Raises:
+            ValueError: a frame is missing or out of order, or segments do not have its size.
+            OSError: its annotation is missing or cannot be read.
+        """
+        self._expect(record, prediction)
+        path = record["file_names"][prediction.frame_index]
+        video = f"video {record['video_id']}"
+        frame_size = (record["height"], record["width"])
+        if prediction.size != frame_size:
+            raise ValueError(
+                f"Predicted segments of {video}, frame {path}, have the size {prediction.size}, "
+                f"but the frame has {frame_size} (height, width)."
+            )
+        truth = self._benchmark.read_labels(record, prediction.frame_index)
+        check_size(truth, frame_size, path)
+        for metric in self._metrics.values():
+            metric.update(record, truth, prediction)
+        self._num_frames += 1
+        if self._num_frames == record["length"]:
+            for metric in self._metrics.values():
+                metric.end_video(record)
+            self._finished.append(record["video_id"])
+            self._current, self._num_frames = None, 0
+
+    def evaluate(self) -> OrderedDict[str, dict[str, float]]:
+        """Return {protocol name: {score name: percent}} on the main process, nothing on others.
+
+        Raises:
+            ValueError: a video of the dataset was not scored to its end, or was scored twice.
+        """
+        if self._current is not None:
+            raise self._incomplete(self._current)
+        parts = comm.gather((self._metrics, self._finished))
+        if not comm.is_main_process():
+            return OrderedDict()
+        finished = [video_id for _, video_ids in parts for video_id in video_ids]
+        self._check_videos(finished)
+        metrics = {name: METRICS[name](self._benchmark) for name in self._benchmark.metrics}
+        results: OrderedDict[str, dict[str, float]] = OrderedDict()
+        for name, metric in metrics.items():
+            for part, _ in parts:
+                metric.merge(part[name])
+            results[name] = {key: 100 * score for key, score in metric.compute().items()}
+        self._write(results)
+        return results
+
+    def _expect(self, record: Record, prediction: FrameSegments) -> None:
+        if self._current is None:
+            self._current = record
+        elif self._current["video_id"] != record["video_id"]:
+            raise self._incomplete(self._current)
+        if prediction.frame_index != self._num_frames:
+            raise ValueError(
+                f"Video {record['video_id']}: segments of frame {prediction.frame_index} came "
+                f"where those of frame {self._num_frames}, "
+                f"{record['file_names'][self._num_frames]}, were expected."
+            )
+
+    def _incomplete(self, record: Record) -> ValueError:
+        return ValueError(
+            f"Video {record['video_id']} was left after {self._num_frames} of {record['length']} "
+            f"frames; {record['file_names'][self._num_frames]} has no segments."
+        )
+
+    def _check_videos(self, finished: list[str | int]) -> None:
+        twice = {video_id for video_id in finished if finished.count(video_id) > 1}
+        if twice:
+            raise ValueError(f"{self.dataset_name}: videos {_some(twice)} were scored twice.")
+        expected = {record["video_id"] for record in load_records(self.dataset_name)}
+        if expected != set(finished):
+            raise ValueError(
+                f"{self.dataset_name}: {len(expected - set(finished))} of {len(expected)} videos "
+                f"were not scored, among them {_some(expected - set(finished))}."
+            )
+
+    def _write(self, results: Mapping[str, Mapping[str, float]]) -> None:
+        if self.output_dir is None:
+            return
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        path = self.output_dir / "metrics.json"
+        # JSON has no NaN.
+        content = {
+            name: {key: None if math.isnan(score) else score for key, score in scores.items()}
+            for name, scores in results.items()
+        }
+        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        logger.info("Wrote %s", path)
+
+
+def _some(video_ids: set[str | int]) -> str:
+    return ", ".join(sorted(map(str, video_ids))[:5])
