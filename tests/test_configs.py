@@ -1,0 +1,84 @@
+"""Every YAML that ships loads, names datasets that exist, and builds its model."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from detectron2.modeling import build_model
+
+import gvseg.modeling  # noqa: F401  registers what the YAMLs name
+from gvseg.config import load_config
+from gvseg.data import get_benchmark
+
+ROOT = Path(__file__).resolve().parent.parent
+ALL = sorted([*ROOT.glob("configs/**/*.yaml"), *ROOT.glob("projects/*/configs/**/*.yaml")])
+LEAVES = [path for path in ALL if path.parent.name != "base"]
+# On the CPU, from random numbers: neither weights nor a GPU are there in a default run.
+OVERRIDES = ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", "", "MODEL.TIMM.WEIGHTS", ""]
+
+
+def name_of(path):
+    return str(path.relative_to(ROOT))
+
+
+def first_of_each_model():
+    """One YAML for each model that differs, since many YAMLs share one and building takes time."""
+    models = {load_config(path, OVERRIDES).MODEL.dump(): path for path in reversed(ALL)}
+    return sorted(models.values())
+
+
+def test_configs_ship():
+    assert LEAVES
+
+
+@pytest.mark.parametrize("path", ALL, ids=name_of)
+def test_config_loads(path):
+    assert load_config(path).MODEL.META_ARCHITECTURE
+
+
+@pytest.mark.parametrize("path", first_of_each_model(), ids=name_of)
+def test_model_builds(path):
+    model = build_model(load_config(path, OVERRIDES))
+
+    assert sum(parameter.numel() for parameter in model.parameters()) > 1e5
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=name_of)
+def test_config_fits_its_datasets(path):
+    cfg = load_config(path)
+    names = [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST]
+    benchmarks = [get_benchmark(name) for name in names]
+
+    assert benchmarks
+    assert {len(benchmark.classes) for benchmark in benchmarks} == {
+        cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
+    }
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=name_of)
+def test_leaf_repeats_nothing_of_its_base(path):
+    """A key set again to the same value would hide a later change of the base."""
+    content = yaml.safe_load(path.read_text())
+    base = load_config(path.parent / content.pop("_BASE_"))
+
+    repeated = [key for key, value in flatten(content) if value == value_at(base, key)]
+
+    assert repeated == []
+
+
+def flatten(content, prefix=""):
+    """Keys as overrides name them, `MODEL.TIMM.NAME`, with their values."""
+    for key, value in content.items():
+        if isinstance(value, dict):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def value_at(cfg, key):
+    """Value as a YAML writes it, None for a key that only the leaf's project knows."""
+    value = cfg
+    for name in key.split("."):
+        value = value.get(name) if value is not None else None
+    return list(value) if isinstance(value, tuple) else value
