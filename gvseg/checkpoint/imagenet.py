@@ -66,10 +66,12 @@ def load_imagenet_weights(body: nn.Module, path: Path) -> None:
 
 def _efficientnet_lite_names(tensors: dict[str, Tensor], body: nn.Module) -> dict[str, Tensor]:
     """Number blocks by stage, and name their layers as timm does."""
+    stages = body.get_submodule("blocks")
+    assert isinstance(stages, nn.Sequential)
     places = [
         (stage, index, hasattr(block, "conv_pwl"))
-        for stage, blocks in enumerate(body.blocks)
-        for index, block in enumerate(blocks)
+        for stage, blocks in enumerate(stages)
+        for index, block in enumerate(blocks.children())
     ]
     # The first block does not expand, so its last convolution is its only pointwise one.
     expanding = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw",

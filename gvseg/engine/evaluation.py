@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from gvseg.data.loader import build_test_loader
 from gvseg.evaluation import build_evaluator
 from gvseg.inference.linking import build_linker
 from gvseg.inference.sources import ImageSource
-from gvseg.inference.video_runner import RunnerSettings, segment_video
+from gvseg.inference.video_runner import RunnerSettings, Segmenter, segment_video
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,8 @@ def evaluate(cfg: CfgNode, model: nn.Module) -> dict:
 
 def evaluate_dataset(cfg: CfgNode, model: nn.Module, dataset_name: str) -> dict:
     """Segment and score every video of one dataset; this process takes its share of them."""
-    is_thing = np.array(get_benchmark(dataset_name).classes.is_thing)
+    is_thing = get_benchmark(dataset_name).classes.is_thing
+    segmenter = cast(Segmenter, model)  # every meta-architecture is one
     settings = RunnerSettings.from_config(cfg)
     linker = build_linker(cfg, is_thing=is_thing) if settings.task.has_instances else None
     output_dir = Path(cfg.OUTPUT_DIR) / "inference" / dataset_name
@@ -55,13 +57,15 @@ def evaluate_dataset(cfg: CfgNode, model: nn.Module, dataset_name: str) -> dict:
     loader = build_test_loader(cfg, dataset_name)
     for index, record in enumerate(loader):
         frames = ImageSource([Path(name) for name in record["file_names"]], name=dataset_name)
-        for segments in segment_video(model, frames, settings, linker=linker, is_thing=is_thing):
+        for segments in segment_video(
+            model, frames, settings, linker=linker, is_thing=np.array(is_thing)
+        ):
             evaluator.process_frame(record, segments)
         if (index + 1) % PROGRESS_PERIOD == 0:
             logger.info("%s: %d of %d videos", dataset_name, index + 1, len(loader))
     if comm.get_world_size() > 1:
         torch.distributed.barrier()
-    metrics = evaluator.evaluate() or {}
+    metrics: dict = evaluator.evaluate() or {}
     if comm.is_main_process():
         logger.info("Results on %s:", dataset_name)
         print_csv_format(metrics)

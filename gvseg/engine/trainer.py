@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 
 import torch
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
@@ -141,7 +142,7 @@ class Trainer(DefaultTrainer):
             self.start_iter = self.iter + 1
         elif self.cfg.MODEL.WEIGHTS:
             load_weights(
-                getattr(self.model, "module", self.model),
+                unwrap(self.model),
                 self.cfg.MODEL.WEIGHTS,
                 reset_class_head=self.cfg.MODEL.GVSEG.CLASS_HEAD_RESET,
             )
@@ -149,4 +150,9 @@ class Trainer(DefaultTrainer):
     @classmethod
     def test(cls, cfg: CfgNode, model: nn.Module) -> dict:
         """Evaluate on every set of DATASETS.TEST."""
-        return evaluate(cfg, getattr(model, "module", model))
+        return evaluate(cfg, unwrap(model))
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """Return the model inside DistributedDataParallel, or the model itself."""
+    return model.module if isinstance(model, DistributedDataParallel) else model

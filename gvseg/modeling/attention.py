@@ -34,12 +34,14 @@ class MultiHeadAttention(nn.Module):
         """Attend from (B, Q, C) to (B, S, C); `blocked` (B, Q, S) marks pairs that may not meet."""
         weights = self.in_proj_weight.chunk(3)
         biases = self.in_proj_bias.chunk(3)
-        heads = [
+        query, key, value = (
             F.linear(tokens, weight, bias).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
             for tokens, weight, bias in zip((query, key, value), weights, biases, strict=True)
-        ]
+        )
         attended = F.scaled_dot_product_attention(
-            *heads,
+            query,
+            key,
+            value,
             attn_mask=None if blocked is None else ~blocked[:, None],
             dropout_p=self.dropout if self.training else 0.0,
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import timm
 from timm.layers import freeze_batch_norm_2d
+from timm.models import FeatureInfo
 from torch import Tensor
 
 from detectron2.config import CfgNode, configurable
@@ -39,7 +40,9 @@ class TimmBackbone(Backbone):
         if not timm.is_model(name):
             raise ValueError(f"MODEL.TIMM.NAME is {name!r}, which timm {timm.__version__} lacks.")
         body = timm.create_model(name, features_only=True, pretrained=False)
-        strides = body.feature_info.reduction()
+        info = body.feature_info
+        assert isinstance(info, FeatureInfo)
+        strides = info.reduction()
         wanted = [index for index, stride in enumerate(strides) if stride in NAMES]
         if [strides[index] for index in wanted] != list(NAMES):
             raise ValueError(f"{name} has features at strides {strides}; 4, 8, 16, 32 are needed.")
@@ -50,7 +53,7 @@ class TimmBackbone(Backbone):
             load_imagenet_weights(self.body, path)
         if norm == "FrozenBN":
             self.body = freeze_batch_norm_2d(self.body)
-        channels = body.feature_info.channels()
+        channels = info.channels()
         self._out_features = list(NAMES.values())
         self._out_feature_strides = {name: stride for stride, name in NAMES.items()}
         self._out_feature_channels = {NAMES[strides[index]]: channels[index] for index in wanted}

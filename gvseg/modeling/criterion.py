@@ -34,6 +34,8 @@ class SetCriterion(nn.Module):
         deep_supervision: whether intermediate predictions are judged too.
     """
 
+    class_weights: Tensor  # (K+1,)
+
     @configurable
     def __init__(
         self,

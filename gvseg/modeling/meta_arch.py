@@ -40,6 +40,9 @@ class GvSeg(nn.Module):
         size_divisibility: frames are padded to a multiple of this.
     """
 
+    pixel_mean: Tensor  # (3, 1, 1)
+    pixel_std: Tensor
+
     @configurable
     def __init__(
         self,
@@ -99,7 +102,8 @@ class GvSeg(nn.Module):
         frames = self.preprocess([sample["images"] for sample in samples])
         if not self.training:
             return self.segment_clip(frames)
-        targets = [self.targets(sample, frames.shape[-2:]) for sample in samples]
+        size = (frames.shape[-2], frames.shape[-1])
+        targets = [self.targets(sample, size) for sample in samples]
         if self.fold_frames:
             targets = [part for target in targets for part in split_frames(target)]
         prediction = self._segment(frames, with_intermediate=True)

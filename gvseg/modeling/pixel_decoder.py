@@ -103,9 +103,11 @@ class PixelDecoder(nn.Module):
 
     def _initialise(self) -> None:
         nn.init.normal_(self.level_embed)
-        for projection in self.input_projections:
-            nn.init.xavier_uniform_(projection[0].weight)
-            nn.init.zeros_(projection[0].bias)
+        for name, parameter in self.input_projections.named_parameters():
+            if name.endswith("0.weight"):  # of the convolution; the norm keeps its ones
+                nn.init.xavier_uniform_(parameter)
+            elif name.endswith("0.bias"):
+                nn.init.zeros_(parameter)
         for convolution in [*self.laterals, *self.outputs, self.mask_features]:
             nn.init.kaiming_uniform_(convolution.weight, a=1)
             if convolution.bias is not None:

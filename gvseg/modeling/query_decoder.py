@@ -85,9 +85,8 @@ class QueryDecoder(nn.Module):
 
     Args:
         in_channels: of the three feature levels.
-        num_classes: without "no object".
         num_queries: tubes that a clip can have.
-        mask_dim: channels of the mask features.
+        head: `mask_dim`, channels of the mask features, and `num_classes` without "no object".
         num_layers: decoder layers; one prediction more is made, of the learnable queries.
         layer: options of `DecoderLayer`, among them `embed_dim`.
         position_dims: 2 for the encoding of the image model, 3 to encode time too.
@@ -100,9 +99,8 @@ class QueryDecoder(nn.Module):
         self,
         *,
         in_channels: list[int],
-        num_classes: int,
         num_queries: int,
-        mask_dim: int,
+        head: dict,
         num_layers: int,
         layer: dict,
         position_dims: int,
@@ -121,13 +119,14 @@ class QueryDecoder(nn.Module):
         for projection in self.projections:
             if isinstance(projection, nn.Conv2d):
                 nn.init.kaiming_uniform_(projection.weight, a=1)
+                assert projection.bias is not None
                 nn.init.zeros_(projection.bias)
         self.position_encoding = SinePositionEncoding(channels=embed_dim, dims=position_dims)
         self.level_embed = nn.Embedding(len(in_channels), embed_dim)
         self.query_content = nn.Embedding(num_queries, embed_dim)
         self.query_place = nn.Embedding(num_queries, embed_dim)
         self.layers = nn.ModuleList(DecoderLayer(**layer) for _ in range(num_layers))
-        self.head = PredictionHead(embed_dim=embed_dim, mask_dim=mask_dim, num_classes=num_classes)
+        self.head = PredictionHead(embed_dim=embed_dim, **head)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict:
@@ -141,9 +140,8 @@ class QueryDecoder(nn.Module):
             )
         return {
             "in_channels": [head.CONVS_DIM] * len(head.DEFORMABLE_TRANSFORMER_ENCODER_IN_FEATURES),
-            "num_classes": head.NUM_CLASSES,
             "num_queries": former.NUM_OBJECT_QUERIES,
-            "mask_dim": head.MASK_DIM,
+            "head": {"mask_dim": head.MASK_DIM, "num_classes": head.NUM_CLASSES},
             "num_layers": former.DEC_LAYERS - 1,
             "layer": {
                 "embed_dim": former.HIDDEN_DIM,
@@ -179,6 +177,7 @@ class QueryDecoder(nn.Module):
         )
         intermediate = []
         for index, layer in enumerate(self.layers):
+            assert isinstance(layer, DecoderLayer)
             level = index % len(levels)
             embeds, kernels = self.head(queries)
             if small_features is None:

@@ -21,6 +21,8 @@ STAGES = ("res2", "res3", "res4", "res5")
 class WindowAttention(nn.Module):
     """Self-attention inside windows, with a learnt bias for each relative position."""
 
+    relative_position_index: Tensor  # (w*w*w*w,) rows of the bias table
+
     def __init__(
         self, *, dim: int, window: int, num_heads: int, qkv_bias: bool, scale: float | None,
         dropout: float,
@@ -170,8 +172,7 @@ class D2SwinTransformer(Backbone):
     """Swin T, S, B or L, named as Mask2Former's configs name it.
 
     Args:
-        depths: blocks of each stage.
-        num_heads: of each stage.
+        stages: number of blocks and of attention heads of each stage.
         embed_dim: channels of the first stage.
         window: side of the attention windows.
         patch: options of `PatchEmbed`.
@@ -185,8 +186,7 @@ class D2SwinTransformer(Backbone):
     def __init__(
         self,
         *,
-        depths: list[int],
-        num_heads: list[int],
+        stages: list[tuple[int, int]],
         embed_dim: int,
         window: int,
         patch: dict,
@@ -197,18 +197,19 @@ class D2SwinTransformer(Backbone):
     ) -> None:
         super().__init__()
         self.patch_embed = PatchEmbed(dim=embed_dim, **patch)
-        rates = torch.linspace(0, drop_path, sum(depths)).split(list(depths))
-        dims = [embed_dim * 2**index for index in range(len(depths))]
+        depths = [depth for depth, _ in stages]
+        rates = torch.linspace(0, drop_path, sum(depths)).split(depths)
+        dims = [embed_dim * 2**index for index in range(len(stages))]
         self.layers = nn.ModuleList(
             SwinStage(
                 dim=dim,
                 window=window,
                 drop_paths=rate.tolist(),
-                has_next=index + 1 < len(depths),
+                has_next=index + 1 < len(stages),
                 use_checkpoint=use_checkpoint,
                 block={**block, "attention": {**block["attention"], "num_heads": heads}},
             )
-            for index, (dim, rate, heads) in enumerate(zip(dims, rates, num_heads, strict=True))
+            for index, (dim, rate, (_, heads)) in enumerate(zip(dims, rates, stages, strict=True))
         )
         self._out_features = list(out_features)
         self._out_feature_channels = dict(zip(STAGES, dims, strict=True))
@@ -225,8 +226,7 @@ class D2SwinTransformer(Backbone):
         if swin.APE:
             raise ValueError("MODEL.SWIN.APE True is not supported: no published model uses it.")
         return {
-            "depths": swin.DEPTHS,
-            "num_heads": swin.NUM_HEADS,
+            "stages": list(zip(swin.DEPTHS, swin.NUM_HEADS, strict=True)),
             "embed_dim": swin.EMBED_DIM,
             "window": swin.WINDOW_SIZE,
             "patch": {"patch_size": swin.PATCH_SIZE, "with_norm": swin.PATCH_NORM},
@@ -249,6 +249,7 @@ class D2SwinTransformer(Backbone):
         tokens = self.patch_embed(frames)
         features = {}
         for index, (name, stage) in enumerate(zip(STAGES, self.layers, strict=True)):
+            assert isinstance(stage, SwinStage)
             tokens = stage(tokens)
             if name in self._out_features:
                 norm = getattr(self, f"norm{index}")
