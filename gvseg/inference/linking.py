@@ -38,7 +38,7 @@ class Linker(Protocol):
         ...
 
 
-def build_linker(cfg: CfgNode, is_thing: Sequence[bool] | None = None) -> Linker:
+def build_linker(cfg: CfgNode, is_thing: np.ndarray | Sequence[bool] | None = None) -> Linker:
     """Return the linker that `MODEL.LINKER` describes.
 
     Args:
@@ -81,7 +81,7 @@ class QuerySimilarityLinker:
         birth_score: float,
         max_age: int,
         momentum: float,
-        is_thing: Sequence[bool] | None = None,
+        is_thing: np.ndarray | Sequence[bool] | None = None,
     ) -> None:
         if not 0 <= momentum <= 1:
             raise ValueError(f"MODEL.LINKER.MOMENTUM is {momentum}; it must lie in 0..1.")
@@ -94,7 +94,9 @@ class QuerySimilarityLinker:
         self.reset()
 
     @classmethod
-    def from_config(cls, cfg: CfgNode, is_thing: Sequence[bool] | None = None) -> dict[str, Any]:
+    def from_config(
+        cls, cfg: CfgNode, is_thing: np.ndarray | Sequence[bool] | None = None
+    ) -> dict[str, Any]:
         link = cfg.MODEL.LINKER
         return {
             "min_similarity": link.MIN_SIMILARITY,

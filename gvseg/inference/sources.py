@@ -46,12 +46,17 @@ class FrameSource(Protocol):
     def __iter__(self) -> Iterator[Frame]: ...
 
 
-def open_source(source: str | Path | int | Iterable[np.ndarray] | FrameSource) -> FrameSource:
+def open_source(
+    source: str | Path | int | Iterable[np.ndarray] | FrameSource,
+    *,
+    frame_rate: Fraction | None = None,
+) -> FrameSource:
     """Return the source that a user means.
 
     Args:
         source: a folder of images, a glob pattern, a video file, the number of a camera (also as a
             string of digits), arrays (H, W, 3) uint8 RGB, or a source, which is returned as it is.
+        frame_rate: of images and arrays, which have no clock of their own.
 
     Raises:
         FileNotFoundError: nothing lies at the path, matches the pattern or is in the folder.
@@ -63,18 +68,18 @@ def open_source(source: str | Path | int | Iterable[np.ndarray] | FrameSource) -
     if isinstance(source, int):
         return CameraSource(source)
     if not isinstance(source, (str, Path)):
-        return ArraySource(source)
+        return ArraySource(source, frame_rate=frame_rate)
     path = Path(source)
     if path.is_dir():
-        return ImageSource.from_folder(path)
+        return ImageSource.from_folder(path, frame_rate=frame_rate)
     if path.is_file():
         if path.suffix.lower() in IMAGE_SUFFIXES:
-            return ImageSource([path], name=path.stem)
+            return ImageSource([path], name=path.stem, frame_rate=frame_rate)
         return VideoSource(path)
     if str(source).isdecimal():
         return CameraSource(int(str(source)))
     if _GLOB_CHARACTERS & set(str(source)):
-        return ImageSource.from_pattern(str(source))
+        return ImageSource.from_pattern(str(source), frame_rate=frame_rate)
     raise FileNotFoundError(f"Input {source} does not exist.")
 
 
@@ -99,22 +104,24 @@ class ImageSource:
         self.size: tuple[int, int] = _size(read_frame(self.files[0]))
 
     @classmethod
-    def from_folder(cls, folder: Path) -> ImageSource:
+    def from_folder(cls, folder: Path, *, frame_rate: Fraction | None = None) -> ImageSource:
         """Return the images of a folder in natural order: frame2 comes before frame10."""
         images = [file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES]
         if not images:
             raise FileNotFoundError(
                 f"Folder {folder} has no images ({', '.join(sorted(IMAGE_SUFFIXES))})."
             )
-        return cls(_in_natural_order(images), name=folder.resolve().name)
+        name = folder.resolve().name
+        return cls(_in_natural_order(images), name=name, frame_rate=frame_rate)
 
     @classmethod
-    def from_pattern(cls, pattern: str) -> ImageSource:
+    def from_pattern(cls, pattern: str, *, frame_rate: Fraction | None = None) -> ImageSource:
         """Return the files that match a glob pattern (`**` spans folders) in natural order."""
         images = [Path(file) for file in glob.glob(pattern, recursive=True) if Path(file).is_file()]
         if not images:
             raise FileNotFoundError(f"No file matches {pattern}.")
-        return cls(_in_natural_order(images), name=images[0].resolve().parent.name)
+        name = images[0].resolve().parent.name
+        return cls(_in_natural_order(images), name=name, frame_rate=frame_rate)
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames.
@@ -255,6 +262,33 @@ class ArraySource:
                 raise ValueError(_size_error(f"Frame {index}", image, "frame 0", self.size))
             timestamp = None if self.frame_rate is None else float(index / self.frame_rate)
             yield Frame(index, timestamp, image)
+
+
+class _FirstFrames:
+    """The beginning of another source."""
+
+    def __init__(self, source: FrameSource, limit: int) -> None:
+        self._source = source
+        self._limit = limit
+        self.name = source.name
+        known = source.num_frames
+        self.num_frames: int | None = limit if known is None else min(known, limit)
+        self.frame_rate = source.frame_rate
+        self.size = source.size
+
+    def __iter__(self) -> Iterator[Frame]:
+        return itertools.islice(self._source, self._limit)
+
+
+def first_frames(source: FrameSource, limit: int) -> FrameSource:
+    """Return a source that ends after `limit` frames.
+
+    Raises:
+        ValueError: the limit is not positive.
+    """
+    if limit < 1:
+        raise ValueError(f"A video cannot be limited to {limit} frames; give 1 or more.")
+    return _FirstFrames(source, limit)
 
 
 def _decode(container: av.container.InputContainer, path: Path) -> Iterator[av.VideoFrame]:

@@ -1,4 +1,4 @@
-"""A video of coloured rectangles, and a segmenter that finds each colour: known truth, no weights."""
+"""A video of coloured rectangles and a segmenter that finds each colour: known truth."""
 
 from __future__ import annotations
 

@@ -1,0 +1,300 @@
+"""Segments drawn over a frame: a tint, a crisp outline and a label for each.
+
+Objects are coloured by identity, so a colour stays with its object for the whole video; stuff has
+the colour of its class. Line widths and letters grow with the frame. N segments, (H, W) pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from detectron2.data.catalog import Metadata
+
+from gvseg.structures import FrameSegments
+
+Color = tuple[int, int, int]  # RGB
+Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels, the last two exclusive
+
+THING_OPACITY = 0.45
+STUFF_OPACITY = 0.55
+SMALLEST_LETTER = 11  # pixels; smaller ones cannot be read
+LETTERS_PER_SIDE = 34  # height of a letter as a share of the frame's short side
+LINES_PER_SIDE = 300  # width of an outline, likewise
+SMALLEST_STUFF = 0.004  # share of the frame below which a stuff region gets no label
+# Successive identities lie this share of the colour circle apart, so that the first few are as
+# different as can be and no two of the first hundreds are the same: the golden ratio.
+HUE_STEP = 0.6180339887
+FIRST_HUE = 0.70  # blue; skin and lawn, on which most objects stand, are far from it
+LIGHTNESS_AND_CHROMA = ((0.72, 0.17), (0.62, 0.20), (0.84, 0.15))  # identities take turns
+
+
+@dataclass(frozen=True)
+class ClassLegend:
+    """What the K classes are called and which colours they have."""
+
+    names: tuple[str, ...]
+    is_thing: tuple[bool, ...]  # whether segments of the class have an identity of their own
+    colors: tuple[Color, ...]
+
+    @classmethod
+    def from_metadata(cls, metadata: Metadata) -> ClassLegend:
+        """Read the legend of a dataset from detectron2's catalog.
+
+        Lists of names hold every class in contiguous order, and the id maps tell things from
+        stuff. A dataset with `thing_classes` alone has only things.
+
+        Raises:
+            ValueError: the dataset has no class names.
+        """
+        kind = "thing" if "thing_classes" in metadata.as_dict() else "stuff"
+        names = metadata.get(f"{kind}_classes", None)
+        if not names:
+            raise ValueError(
+                f"Dataset {metadata.name!r} has no class names; register it, or set thing_classes "
+                "or stuff_classes in detectron2's MetadataCatalog."
+            )
+        indices = range(len(names))
+        thing_ids = metadata.get("thing_dataset_id_to_contiguous_id", None)
+        things = set(thing_ids.values()) if thing_ids is not None else set(indices)
+        colors = metadata.get(f"{kind}_colors", None) or [identity_color(i + 1) for i in indices]
+        return cls(
+            names=tuple(names),
+            is_thing=tuple(kind == "thing" and index in things for index in indices),
+            colors=tuple((int(r), int(g), int(b)) for r, g, b in colors),
+        )
+
+
+def identity_color(identity: int) -> Color:
+    """Return the colour of an identity, the same in every frame and every run."""
+    lightness, chroma = LIGHTNESS_AND_CHROMA[identity % len(LIGHTNESS_AND_CHROMA)]
+    return _oklch_to_rgb(lightness, chroma, FIRST_HUE + HUE_STEP * (identity - 1))
+
+
+def draw_segments(
+    image: np.ndarray, segments: FrameSegments, legend: ClassLegend, *, with_labels: bool = True
+) -> np.ndarray:
+    """Return a copy of the frame with its segments drawn over it.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        segments: of the frame, at its size.
+        legend: of the classes in `segments`.
+        with_labels: write class, identity and score beside each segment.
+    """
+    if segments.size != image.shape[:2]:
+        raise ValueError(f"Segments of {segments.size} pixels cannot be drawn on {image.shape}.")
+    if not len(segments):
+        return image.copy()
+    is_thing = np.array(legend.is_thing)[segments.classes]
+    colors = np.array(
+        [
+            identity_color(int(identity)) if thing else legend.colors[class_index]
+            for identity, class_index, thing in zip(
+                segments.ids, segments.classes, is_thing, strict=True
+            )
+        ],
+        dtype=np.uint8,
+    )
+    picture = _tint(image, _topmost(segments), colors, is_thing)
+    _outline(picture, segments, colors, is_thing)
+    if with_labels:
+        picture = _label(picture, segments, legend, colors)
+    return picture
+
+
+def _topmost(segments: FrameSegments) -> np.ndarray:
+    """Return which segment is seen at each pixel, (H, W) int16, -1 for none.
+
+    Of overlapping masks the smaller lies in front, or it could not be seen at all.
+    """
+    if segments.index_map is not None:
+        return segments.index_map
+    assert segments.masks is not None
+    topmost = np.full(segments.size, -1, dtype=np.int16)
+    areas = np.count_nonzero(segments.masks, axis=(1, 2))
+    for position in np.argsort(-areas, kind="stable"):
+        topmost[segments.masks[position]] = position
+    return topmost
+
+
+def _tint(
+    image: np.ndarray, topmost: np.ndarray, colors: np.ndarray, is_thing: np.ndarray
+) -> np.ndarray:
+    """Blend each segment's colour into the frame."""
+    # The last row of each table serves pixels without segment, -1.
+    opacity = np.append(np.where(is_thing, THING_OPACITY, STUFF_OPACITY), 0).astype(np.float32)
+    paint = np.append(colors, [[0, 0, 0]], axis=0).astype(np.float32) * opacity[:, None]
+    blended = image * (1 - opacity)[topmost][:, :, None]
+    blended += paint[topmost]
+    return np.rint(blended, out=blended).astype(np.uint8)
+
+
+def _outline(
+    picture: np.ndarray, segments: FrameSegments, colors: np.ndarray, is_thing: np.ndarray
+) -> None:
+    """Draw the contour of each segment into the picture: strong for things, fine for stuff."""
+    width = _scaled(picture, LINES_PER_SIDE, smallest=1)
+    for position in np.argsort(is_thing, kind="stable"):  # things over stuff
+        box = _bounding_box(segments.mask(position))
+        if box is None:
+            continue
+        left, top, right, bottom = box
+        part = segments.mask(position)[top:bottom, left:right].astype(np.uint8)
+        contours, _ = cv2.findContours(
+            part, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(left, top)
+        )
+        thickness = width if is_thing[position] else max(width // 2, 1)
+        color = colors[position] if is_thing[position] else colors[position] * 0.6
+        cv2.drawContours(picture, contours, -1, color.tolist(), thickness, cv2.LINE_AA)
+
+
+def _label(
+    picture: np.ndarray, segments: FrameSegments, legend: ClassLegend, colors: np.ndarray
+) -> np.ndarray:
+    """Write the labels of all segments, the surest first, where they hide one another least."""
+    letter = _scaled(picture, LETTERS_PER_SIDE, smallest=SMALLEST_LETTER)
+    canvas = Image.fromarray(picture)
+    draw = ImageDraw.Draw(canvas)
+    taken: list[Box] = []
+    for position in np.argsort(-segments.scores, kind="stable"):
+        class_index = int(segments.classes[position])
+        mask = segments.mask(position)
+        color: Color = tuple(colors[position].tolist())
+        if legend.is_thing[class_index]:
+            text = f"{legend.names[class_index]} {segments.ids[position]}"
+            _draw_tag(draw, f"{text}  {segments.scores[position]:.2f}", mask, color, letter, taken)
+        elif mask.mean() >= SMALLEST_STUFF:
+            _draw_name(draw, legend.names[class_index], mask, letter)
+    return np.asarray(canvas)
+
+
+def _draw_tag(
+    draw: ImageDraw.ImageDraw,
+    text: str,
+    mask: np.ndarray,
+    color: Color,
+    letter: int,
+    taken: list[Box],
+) -> None:
+    """Write a thing's label on a plate of its colour at its bounding box."""
+    box = _bounding_box(mask)
+    if box is None:
+        return
+    font = _font(letter)
+    padding = max(letter // 4, 2)
+    size = (round(draw.textlength(text, font)) + 2 * padding, letter + 2 * padding)
+    plate = min(_plates(box, size, mask.shape), key=lambda plate: _shared_area(plate, taken))
+    taken.append(plate)
+    left, top, right, bottom = plate
+    draw.rounded_rectangle((left, top, right - 1, bottom - 1), radius=padding, fill=color)
+    ink = (0, 0, 0) if np.dot(color, (0.299, 0.587, 0.114)) > 140 else (255, 255, 255)
+    draw.text((left + padding, (top + bottom) / 2), text, ink, font, anchor="lm")
+
+
+def _draw_name(draw: ImageDraw.ImageDraw, text: str, mask: np.ndarray, letter: int) -> None:
+    """Write the name of a stuff region where the region is widest."""
+    left, top, right, bottom = _bounding_box(mask) or (0, 0, 0, 0)
+    # A margin of one pixel, for the frame ends there too.
+    part = np.pad(mask[top:bottom, left:right].astype(np.uint8), 1)
+    distance = cv2.distanceTransform(part, cv2.DIST_L2, 3)
+    row, column = np.unravel_index(distance.argmax(), distance.shape)
+    font = _font(letter)
+    half = draw.textlength(text, font) / 2
+    width, height = mask.shape[1], mask.shape[0]
+    x = min(max(left + int(column), half + 2), max(width - half - 2, half))
+    y = min(max(top + int(row), letter), height - letter)
+    draw.text(
+        (x, y), text, (255, 255, 255), font, anchor="mm", stroke_width=2, stroke_fill=(0, 0, 0)
+    )
+
+
+def _plates(box: Box, size: tuple[int, int], frame: tuple[int, ...]) -> Iterator[Box]:
+    """Yield where the label of a box may stand within the frame, best place first."""
+    left, top, right, bottom = box
+    width, height = size
+    corners = [
+        (left, top - height),  # above
+        (left, bottom),  # below
+        (left, top),  # inside
+        (right, top),  # beside
+        (left - width, top),
+        (left, (top + bottom - height) // 2),
+    ]
+    for x, y in corners:
+        x = max(min(x, frame[1] - width), 0)
+        y = max(min(y, frame[0] - height), 0)
+        yield x, y, x + width, y + height
+
+
+def _shared_area(plate: Box, others: list[Box]) -> int:
+    """Return how many pixels of a plate others cover."""
+    shared = 0
+    for other in others:
+        width = min(plate[2], other[2]) - max(plate[0], other[0])
+        height = min(plate[3], other[3]) - max(plate[1], other[1])
+        shared += max(width, 0) * max(height, 0)
+    return shared
+
+
+def _bounding_box(mask: np.ndarray) -> Box | None:
+    """Return the box of a mask (H, W) bool, None where the mask is empty."""
+    rows = np.flatnonzero(mask.any(1))
+    if not len(rows):
+        return None
+    columns = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def _scaled(picture: np.ndarray, parts: int, smallest: int) -> int:
+    return max(round(min(picture.shape[:2]) / parts), smallest)
+
+
+@lru_cache
+def _font(letter: int) -> ImageFont.FreeTypeFont:
+    # detectron2 draws with matplotlib, so its font is always there and knows most alphabets.
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"
+    return ImageFont.truetype(str(path), letter)
+
+
+def _oklch_to_rgb(lightness: float, chroma: float, hue: float) -> Color:
+    """Return sRGB of a colour in OKLCh, where equal steps look equal.
+
+    B. Ottosson, "A perceptual color space for image processing", 2020, gives the matrices.
+
+    Args:
+        lightness: 0 (black) to 1 (white).
+        chroma: 0 (grey) to about 0.3.
+        hue: in turns.
+    """
+    angle = 2 * np.pi * hue
+    lab = np.array([lightness, chroma * np.cos(angle), chroma * np.sin(angle)])
+    cone_roots = _LAB_TO_CONES @ lab
+    linear = np.clip(_CONES_TO_LINEAR @ cone_roots**3, 0, 1)
+    # The transfer curve of sRGB, IEC 61966-2-1.
+    rgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    red, green, blue = np.rint(rgb * 255).astype(int).tolist()
+    return red, green, blue
+
+
+_LAB_TO_CONES = np.array(
+    [
+        [1, 0.3963377774, 0.2158037573],
+        [1, -0.1055613458, -0.0638541728],
+        [1, -0.0894841775, -1.2914855480],
+    ]
+)
+_CONES_TO_LINEAR = np.array(
+    [
+        [4.0767416621, -3.3077115913, 0.2309699292],
+        [-1.2684380046, 2.6097574011, -0.3413193965],
+        [-0.0041960863, -0.7034186147, 1.7076147010],
+    ]
+)
