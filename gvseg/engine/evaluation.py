@@ -58,7 +58,7 @@ def evaluate_dataset(cfg: CfgNode, model: nn.Module, dataset_name: str) -> dict:
     for index, record in enumerate(loader):
         frames = ImageSource([Path(name) for name in record["file_names"]], name=dataset_name)
         for segments in segment_video(
-            model, frames, settings, linker=linker, is_thing=np.array(is_thing)
+            segmenter, frames, settings, linker=linker, is_thing=np.array(is_thing)
         ):
             evaluator.process_frame(record, segments)
         if (index + 1) % PROGRESS_PERIOD == 0:
