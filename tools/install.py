@@ -68,7 +68,7 @@ def install(venv: Path, torch_index: str | None, detectron2_source: str) -> None
     editable = ["--no-build-isolation", "--editable", f"{ROOT}[dev]"]
     pip(python, "install", "--constraint", constraints, *editable)
     run(python, "-c", "from gvseg import ops; print(ops.backend_summary())")
-    print(f"\ngvseg is installed in {venv}", flush=True)
+    say(f"\ngvseg is installed in {venv}")
 
 
 def make_venv(venv: Path) -> Path:
@@ -145,7 +145,7 @@ def repin(constraints: str, versions: dict[str, str | None]) -> str:
 
 def step(number: int, text: str) -> None:
     """Announce a step."""
-    print(f"\n==> [{number}/{NUM_STEPS}] {text}", flush=True)
+    say(f"\n==> [{number}/{NUM_STEPS}] {text}")
 
 
 def pip(python: Path, *arguments: str | Path) -> None:
@@ -170,6 +170,11 @@ def environment() -> dict[str, str]:
     """Environment variables without those that would send pip or Python elsewhere."""
     leaks = ("PYTHONHOME", "PYTHONPATH", "PIP_TARGET", "PIP_USER", "PIP_PREFIX")
     return {name: value for name, value in os.environ.items() if name not in leaks}
+
+
+def say(text: str) -> None:
+    """Print at once, so that our lines stand where they belong among those of pip."""
+    print(text, flush=True)
 
 
 if __name__ == "__main__":

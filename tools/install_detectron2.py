@@ -63,7 +63,7 @@ def main() -> int:
     parser.add_argument("--constraint", type=Path, help="constraints file for pip")
     args = parser.parse_args()
     if args.source == "auto" and (found := installed_detectron2()):
-        print(f"detectron2: keeping {found}")
+        say(f"detectron2: keeping {found}")
         return 0
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -74,7 +74,7 @@ def main() -> int:
         except (OSError, ValueError, subprocess.CalledProcessError) as error:
             print(f"detectron2: not installed: {error}", file=sys.stderr)
             return 1
-    print(f"detectron2: installed {wheel.name}")
+    say(f"detectron2: installed {wheel.name}")
     return 0
 
 
@@ -95,14 +95,14 @@ def fetch(source: str, folder: Path) -> Path:
         ValueError: the downloaded wheel is not the expected one.
     """
     if source != "pypi":
-        print(f"detectron2: asking GitHub for upstream at commit {UPSTREAM_COMMIT[:8]}")
+        say(f"detectron2: asking GitHub for upstream at commit {UPSTREAM_COMMIT[:8]}")
         try:
             return fetch_github(folder)
         except OSError as error:
             if source == "github":
                 raise
-            print(f"detectron2: GitHub cannot be reached: {error}")
-    print(f"detectron2: taking the same Python files from the wheel {PYPI_REQUIREMENT} on PyPI")
+            say(f"detectron2: GitHub cannot be reached: {error}")
+    say(f"detectron2: taking the same Python files from the wheel {PYPI_REQUIREMENT} on PyPI")
     return fetch_pypi(folder)
 
 
@@ -198,6 +198,11 @@ def record_hash(data: bytes) -> str:
 def pip(*arguments: str | Path) -> None:
     """Run pip of this Python."""
     subprocess.run([sys.executable, "-m", "pip", *map(str, arguments)], check=True)
+
+
+def say(text: str) -> None:
+    """Print at once, so that our lines stand where they belong among those of pip."""
+    print(text, flush=True)
 
 
 if __name__ == "__main__":
