@@ -8,7 +8,7 @@ the first that applies:
 
 1. a detectron2 that can be imported already is kept, compiled operators and all;
 2. the upstream source, where GitHub can be reached;
-3. a wheel on PyPI that carries the same Python files.
+3. a wheel on PyPI with the Python files of upstream as of November 2024.
 
 The Python files of 2 and 3 are packed into a wheel named `detectron2`, which pip then installs with
 the libraries that it needs: `pip list`, `pip check` and `pip uninstall` work as for any package.
@@ -102,7 +102,7 @@ def fetch(source: str, folder: Path) -> Path:
             if source == "github":
                 raise
             say(f"detectron2: GitHub cannot be reached: {error}")
-    say(f"detectron2: taking the same Python files from the wheel {PYPI_REQUIREMENT} on PyPI")
+    say(f"detectron2: taking upstream's Python files from the wheel {PYPI_REQUIREMENT} on PyPI")
     return fetch_pypi(folder)
 
 
