@@ -53,8 +53,10 @@ def transform_labels(
     """
     segments = labels.segments
     if segments.index_map is not None:
-        # Transforms fill with 0, so 0 has to mean void while they run.
-        moved_map = transform.apply_segmentation(segments.index_map + np.int16(1)) - np.int16(1)
+        # Transforms fill with 0, so 0 has to mean void while they run. OpenCV warps signed integers
+        # by a less exact path than unsigned ones.
+        moved = transform.apply_segmentation((segments.index_map + 1).astype(np.uint16))
+        moved_map = moved.astype(np.int16) - np.int16(1)
         return replace(labels, segments=replace(segments, index_map=moved_map))
     masks = np.zeros((len(segments), *new_size), dtype=bool)
     for position in range(len(segments)):

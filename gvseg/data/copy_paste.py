@@ -32,11 +32,11 @@ def paste(rng: np.random.Generator, clip: Clip, donor: Clip, is_thing: np.ndarra
     positions = [visible_objects(labels, is_thing) for labels in donor.labels]
     object_ids = sorted({object_id for position_of_id in positions for object_id in position_of_id})
     chosen = {object_id for object_id in object_ids if rng.random() < 0.5}
-    first_free_id = 1 + max(int(labels.segments.ids.max(initial=0)) for labels in clip.labels)
+    last_id = max(int(labels.segments.ids.max(initial=0)) for labels in clip.labels)
     frames, labels = [], []
     for index, position_of_id in enumerate(positions):
         taken = [position for id_, position in position_of_id.items() if id_ in chosen]
-        pasted = _select(donor.labels[index], taken, first_free_id)
+        pasted = _select(donor.labels[index], taken, last_id)
         frame, frame_labels = _paste_frame(
             clip.frames[index], clip.labels[index], donor.frames[index], pasted
         )

@@ -195,6 +195,8 @@ def _training_source(cfg: CfgNode, dataset_name: str) -> TrainingSource:
             len(records),
         )
         records = kept
+    if not records:
+        raise ValueError(f"{dataset_name} has no video with an object to learn from.")
     unit = cfg.INPUT.SAMPLING_UNIT
     if unit not in ("video", "frame"):
         raise ValueError(f"INPUT.SAMPLING_UNIT is {unit!r}; choose video or frame.")

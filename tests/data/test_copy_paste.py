@@ -1,0 +1,108 @@
+from dataclasses import replace
+
+import numpy as np
+
+from gvseg.data.clip import Clip
+from gvseg.data.copy_paste import paste
+from gvseg.data.segments import FrameLabels
+from gvseg.structures import FrameSegments
+
+IS_THING = np.array([True, False, True])
+SIZE = (20, 30)
+
+
+def box_clip(
+    boxes: list[tuple[int, int, int, int]], color: int, *, classes: list[int], num_frames: int = 2
+) -> Clip:
+    """Return frames of one colour with a box (top, left, bottom, right) for each segment."""
+    masks = np.zeros((len(boxes), *SIZE), dtype=bool)
+    for mask, (top, left, bottom, right) in zip(masks, boxes, strict=True):
+        mask[top:bottom, left:right] = True
+    labels = [
+        FrameLabels(
+            FrameSegments(
+                frame_index=index,
+                ids=np.arange(1, len(boxes) + 1),
+                classes=np.array(classes),
+                scores=np.ones(len(boxes), dtype=np.float32),
+                masks=masks.copy(),
+            ),
+            is_crowd=np.zeros(len(boxes), dtype=bool),
+            areas=masks.sum(axis=(1, 2)).astype(float),
+        )
+        for index in range(num_frames)
+    ]
+    return Clip([np.full((*SIZE, 3), color, dtype=np.uint8)] * num_frames, labels)
+
+
+def pasted_clips(num: int = 30) -> list[Clip]:
+    clip = box_clip([(0, 0, 10, 10), (10, 10, 20, 20)], 50, classes=[0, 2])
+    donor = box_clip([(5, 5, 12, 25), (0, 0, 20, 2)], 200, classes=[2, 0])
+    rng = np.random.default_rng(0)
+    return [paste(rng, clip, donor, IS_THING) for _ in range(num)]
+
+
+def test_pasted_pixels_belong_to_a_pasted_object_and_to_no_other():
+    for clip in pasted_clips():
+        for frame, labels in zip(clip.frames, clip.labels, strict=True):
+            is_pasted = frame[..., 0] == 200
+            masks, ids = labels.segments.masks, labels.segments.ids
+            np.testing.assert_array_equal(masks[ids > 2].any(axis=0), is_pasted)
+            assert not (masks[ids <= 2].any(axis=0) & is_pasted).any()
+
+
+def test_what_is_pasted_varies_and_is_the_same_in_all_frames():
+    pasted = set()
+    for clip in pasted_clips():
+        first, second = (tuple(labels.segments.ids.tolist()) for labels in clip.labels)
+        assert first == second
+        pasted.add(first)
+    # Identities of the donor follow those of the clip.
+    assert pasted == {(1, 2), (1, 2, 3), (1, 2, 4), (1, 2, 3, 4)}
+
+
+def test_classes_follow_their_objects():
+    for clip in pasted_clips():
+        segments = clip.labels[0].segments
+        class_of_id = dict(zip(segments.ids.tolist(), segments.classes.tolist(), strict=True))
+        assert class_of_id.items() <= {1: 0, 2: 2, 3: 2, 4: 0}.items()
+        assert len(clip.labels[0].is_crowd) == len(clip.labels[0].areas) == len(segments)
+
+
+def test_stuff_and_crowds_are_not_pasted():
+    clip = box_clip([(0, 0, 10, 10)], 50, classes=[0])
+    donor = box_clip([(0, 0, 20, 30), (5, 5, 9, 9)], 200, classes=[1, 0])
+    donor.labels = [replace(labels, is_crowd=np.array([False, True])) for labels in donor.labels]
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        result = paste(rng, clip, donor, IS_THING)
+        np.testing.assert_array_equal(result.frames[0], clip.frames[0])
+
+
+def test_donor_of_another_size_is_cropped_and_padded():
+    clip = box_clip([(0, 0, 10, 10)], 50, classes=[0])
+    wide = Clip(
+        [np.full((10, 60, 3), 200, dtype=np.uint8)] * 2,
+        [
+            replace(
+                labels,
+                segments=replace(labels.segments, masks=np.ones((1, 10, 60), dtype=bool)),
+            )
+            for labels in clip.labels
+        ],
+    )
+    rng = np.random.default_rng(0)
+    results = [paste(rng, clip, wide, IS_THING) for _ in range(10)]
+    assert {result.size for result in results} == {SIZE}
+    pasted = next(result for result in results if len(result.labels[0].segments) == 2)
+    np.testing.assert_array_equal(pasted.labels[0].segments.masks[1][:10], True)
+    np.testing.assert_array_equal(pasted.labels[0].segments.masks[1][10:], False)
+
+
+def test_inputs_are_left_as_they_were():
+    clip = box_clip([(0, 0, 10, 10)], 50, classes=[0])
+    donor = box_clip([(0, 0, 20, 30)], 200, classes=[0])
+    for seed in range(5):
+        paste(np.random.default_rng(seed), clip, donor, IS_THING)
+    assert (clip.frames[0] == 50).all()
+    assert clip.labels[0].segments.masks.sum() == 100

@@ -1,0 +1,231 @@
+import itertools
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from detectron2.config import CfgNode, get_cfg
+from detectron2.utils import comm
+
+from gvseg.config import add_gvseg_config
+from gvseg.data.benchmark import register, unregister
+from gvseg.data.loader import (
+    ClipDataset,
+    MixtureSampler,
+    build_test_loader,
+    build_train_loader,
+    load_records,
+)
+from tests.data.vps_benchmark import vps_benchmark
+
+
+def train_cfg(*names: str, num_classes: int, **changes) -> CfgNode:
+    cfg = get_cfg()
+    add_gvseg_config(cfg)
+    cfg.DATASETS.TRAIN = names
+    cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = num_classes
+    cfg.INPUT.MIN_SIZE_TRAIN = (36, 48)
+    cfg.SOLVER.IMS_PER_BATCH = 2
+    cfg.DATALOADER.NUM_WORKERS = 0
+    cfg.SEED = 3
+    cfg.merge_from_list(
+        [part for key, value in changes.items() for part in (key.replace("__", "."), value)]
+    )
+    return cfg
+
+
+def first_samples(cfg: CfgNode, num_batches: int) -> list[dict]:
+    batches = itertools.islice(iter(build_train_loader(cfg)), num_batches)
+    return [sample for batch in batches for sample in batch]
+
+
+def fingerprints(samples: list[dict]) -> list[tuple]:
+    return [
+        (sample["video_id"], *sample["frame_indices"], int(torch.stack(sample["images"]).sum()))
+        for sample in samples
+    ]
+
+
+def test_batches_hold_as_many_samples_as_asked(small_benchmarks: Path):
+    cfg = train_cfg("camvid_train", num_classes=11, SOLVER__IMS_PER_BATCH=3)
+    batch = next(iter(build_train_loader(cfg)))
+    assert len(batch) == 3
+    assert {sample["dataset_name"] for sample in batch} == {"camvid_train"}
+
+
+def test_seed_fixes_every_sample_whatever_the_number_of_workers(small_benchmarks: Path):
+    alone, with_workers, other_seed = (
+        fingerprints(
+            first_samples(
+                train_cfg(
+                    "coco128_train",
+                    num_classes=80,
+                    INPUT__SAMPLING_FRAME_NUM=2,
+                    INPUT__COPY_PASTE_PROB=0.5,
+                    DATALOADER__NUM_WORKERS=num_workers,
+                    SEED=seed,
+                ),
+                4,
+            )
+        )
+        for num_workers, seed in ((0, 3), (2, 3), (0, 4))
+    )
+    assert alone == with_workers
+    assert alone != other_seed
+
+
+def test_draws_of_one_video_differ(small_benchmarks: Path):
+    cfg = train_cfg("coco128_train", num_classes=80, INPUT__SAMPLING_FRAME_NUM=2)
+    drawn = fingerprints(first_samples(cfg, 6))
+    assert len(set(drawn)) == len(drawn)
+
+
+def test_images_without_objects_are_left_out(small_benchmarks: Path):
+    cfg = train_cfg("coco128_train", num_classes=80)
+    assert {sample["video_id"] for sample in first_samples(cfg, 10)} == {3, 7}
+
+
+def test_record_without_objects_is_replaced_by_another(small_benchmarks: Path):
+    cfg = train_cfg("coco128_train", num_classes=80, DATALOADER__FILTER_EMPTY_ANNOTATIONS=False)
+    samples = first_samples(cfg, 10)
+    assert {sample["video_id"] for sample in samples} == {3, 7}
+    assert all(len(sample["instances"][0]) > 0 for sample in samples)
+
+
+def remove_annotations(root: Path) -> None:
+    path = root / "coco128" / "instances_train2017.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"annotations": []}))
+
+
+def test_dataset_without_any_object_is_named(small_benchmarks: Path):
+    remove_annotations(small_benchmarks)
+    with pytest.raises(ValueError, match="coco128_train has no video with an object"):
+        build_train_loader(train_cfg("coco128_train", num_classes=80))
+
+
+def test_search_for_an_object_ends_in_an_error(small_benchmarks: Path):
+    remove_annotations(small_benchmarks)
+    cfg = train_cfg("coco128_train", num_classes=80, DATALOADER__FILTER_EMPTY_ANNOTATIONS=False)
+    with pytest.raises(ValueError, match="20 records of coco128 in a row gave a clip without"):
+        first_samples(cfg, 1)
+
+
+def test_epoch_over_frames_has_each_as_key_frame_once(small_benchmarks: Path):
+    by_frame = train_cfg("camvid_train", num_classes=11, INPUT__SAMPLING_UNIT="frame")
+    by_frame.SOLVER.IMS_PER_BATCH = 5  # the frames of the split
+    epoch = Counter(sample["file_names"][0] for sample in first_samples(by_frame, 1))
+    assert len(epoch) == 5
+    by_video = train_cfg("camvid_train", num_classes=11)
+    by_video.SOLVER.IMS_PER_BATCH = 3  # the videos of the split
+    assert len({sample["video_id"] for sample in first_samples(by_video, 1)}) == 3
+
+
+def test_datasets_of_one_table_are_mixed_by_ratio(small_benchmarks: Path):
+    cfg = train_cfg(
+        "camvid_train", "camvid_val", num_classes=11, DATASETS__DATASET_RATIO=[1.0, 3.0]
+    )
+    names = Counter(sample["dataset_name"] for sample in first_samples(cfg, 10))
+    assert names == {"camvid_train": 5, "camvid_val": 15}
+
+
+def test_panoptic_samples_have_instances_and_stuff(tmp_path: Path):
+    benchmark = vps_benchmark(tmp_path)
+    register(benchmark)
+    cfg = train_cfg("small_vps_train", num_classes=4, INPUT__SAMPLING_FRAME_NUM=3)
+    samples = first_samples(cfg, 2)
+    unregister(benchmark)
+    for sample in samples:
+        assert len(sample["instances"]) == len(sample["sem_seg"]) == 3
+        for instances, sem_seg, image in zip(
+            sample["instances"], sample["sem_seg"], sample["images"], strict=True
+        ):
+            assert instances.gt_masks.tensor.shape[1:] == sem_seg.shape == image.shape[1:]
+            assert not (instances.gt_masks.tensor.any(0) & (sem_seg != 255)).any()
+
+
+@pytest.mark.parametrize(
+    ("cfg", "message"),
+    [
+        (train_cfg(num_classes=11), "TRAIN names no dataset"),
+        (train_cfg("camvid_train", "coco128_train", num_classes=11), "have different classes"),
+        (train_cfg("camvid_train", num_classes=80), "NUM_CLASSES is 80, but camvid_train has 11"),
+        (train_cfg("cityscapes", num_classes=11), "Unknown dataset 'cityscapes'"),
+        (
+            train_cfg("camvid_train", num_classes=11, INPUT__SAMPLING_UNIT="clip"),
+            "SAMPLING_UNIT is 'clip'",
+        ),
+        (
+            train_cfg("camvid_train", num_classes=11, DATASETS__DATASET_RATIO=[1.0, 2.0]),
+            r"DATASET_RATIO is \[1.0, 2.0\]; it needs one share for each of the 1",
+        ),
+    ],
+)
+def test_wrong_config_is_named(small_benchmarks: Path, cfg: CfgNode, message: str):
+    with pytest.raises(ValueError, match=message):
+        build_train_loader(cfg)
+
+
+def test_test_loader_yields_the_records_in_order_unread(small_benchmarks: Path):
+    for record in load_records("camvid_val"):
+        Path(record["file_names"][0]).unlink()
+    loader = build_test_loader(train_cfg(num_classes=11), "camvid_train")
+    assert len(loader) == 3
+    assert list(loader) == load_records("camvid_train")
+    (record,) = build_test_loader(train_cfg(num_classes=11), "camvid_val")
+    assert record["dataset_name"] == "camvid_val"
+
+
+class TestMixtureSampler:
+    def draws(self, num: int, **kwargs) -> list[tuple[int, int, int]]:
+        return list(itertools.islice(MixtureSampler(**kwargs), num))
+
+    def test_each_source_is_visited_in_whole_epochs(self):
+        drawn = self.draws(300, sizes=[7, 20], ratio=[1, 2], seed=0)
+        for source, size in enumerate((7, 20)):
+            items = [item for _, drawn_source, item in drawn if drawn_source == source]
+            for start in range(0, len(items) - size, size):
+                assert sorted(items[start : start + size]) == list(range(size))
+
+    def test_shares_hold_at_every_moment(self):
+        sources = [
+            source for _, source, _ in self.draws(200, sizes=[5, 5, 5], ratio=[1, 2, 5], seed=0)
+        ]
+        for end in range(1, 201):
+            counts = np.bincount(sources[:end], minlength=3)
+            assert np.abs(counts - end * np.array([1, 2, 5]) / 8).max() <= 1.5
+
+    def test_without_ratio_large_sources_are_drawn_more(self):
+        counts = Counter(
+            source for _, source, _ in self.draws(90, sizes=[10, 20], ratio=[], seed=0)
+        )
+        assert counts == {0: 30, 1: 60}
+
+    def test_processes_share_one_stream(self, monkeypatch: pytest.MonkeyPatch):
+        whole = self.draws(12, sizes=[5], ratio=[], seed=9)
+        assert [number for number, _, _ in whole] == list(range(12))
+        monkeypatch.setattr(comm, "get_world_size", lambda: 3)
+        for rank in range(3):
+            monkeypatch.setattr(comm, "get_rank", lambda rank=rank: rank)
+            assert self.draws(4, sizes=[5], ratio=[], seed=9) == whole[rank::3]
+
+    @pytest.mark.parametrize("ratio", [[1.0], [1.0, -1.0], [0.0, 0.0]])
+    def test_impossible_ratio_is_named(self, ratio: list[float]):
+        with pytest.raises(ValueError, match="one share for each of the 2 datasets"):
+            MixtureSampler([3, 4], ratio, seed=0)
+
+
+def test_dataset_seeds_each_sample_by_its_draw_number():
+    class Source:
+        def __len__(self) -> int:
+            return 1
+
+        def draw(self, item: int, rng: np.random.Generator) -> float:
+            return rng.random()
+
+    dataset = ClipDataset([Source()], seed=0)
+    assert dataset[0, 0, 0] == dataset[0, 0, 0]
+    assert dataset[0, 0, 0] != dataset[1, 0, 0]
+    assert dataset[0, 0, 0] != ClipDataset([Source()], seed=1)[0, 0, 0]

@@ -1,0 +1,79 @@
+import cv2
+import numpy as np
+import pytest
+
+from gvseg.data.transforms import (
+    PAD_VALUE,
+    AffineTransform,
+    ExactResizeTransform,
+    PhotometricTransform,
+    Photometry,
+)
+
+FRAME = np.random.default_rng(0).integers(0, 256, (24, 36, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32])
+def test_resized_labels_are_sampled_at_pixel_centres(dtype: type):
+    labels = np.arange(12, dtype=dtype).reshape(3, 4)
+    enlarged = ExactResizeTransform(3, 4, 6, 8).apply_segmentation(labels)
+    np.testing.assert_array_equal(enlarged, labels.repeat(2, axis=0).repeat(2, axis=1))
+    shrunk = ExactResizeTransform(9, 12, 3, 4).apply_segmentation(
+        np.kron(labels, np.ones((3, 3), dtype))
+    )
+    np.testing.assert_array_equal(shrunk, labels)
+
+
+def test_identity_matrix_leaves_frame_and_labels():
+    transform = AffineTransform(np.eye(2, 3))
+    np.testing.assert_array_equal(transform.apply_image(FRAME), FRAME)
+    np.testing.assert_array_equal(transform.apply_segmentation(FRAME[..., 0]), FRAME[..., 0])
+
+
+def test_half_turn_about_the_centre_is_exact():
+    matrix = cv2.getRotationMatrix2D((36 / 2, 24 / 2), 180, 1)
+    transform = AffineTransform(matrix)
+    np.testing.assert_array_equal(transform.apply_image(FRAME), FRAME[::-1, ::-1])
+    np.testing.assert_array_equal(transform.apply_segmentation(FRAME[..., 0]), FRAME[::-1, ::-1, 0])
+
+
+def test_pixels_from_outside_are_grey_and_void():
+    shift = np.array([[1.0, 0, 5], [0, 1, 0]])
+    transform = AffineTransform(shift)
+    assert (transform.apply_image(FRAME)[:, :5] == PAD_VALUE).all()
+    np.testing.assert_array_equal(transform.apply_image(FRAME)[:, 5:], FRAME[:, :-5])
+    assert (transform.apply_segmentation(np.ones((24, 36), np.int16))[:, :5] == 0).all()
+
+
+def test_coordinates_move_with_the_pixels():
+    matrix = cv2.getRotationMatrix2D((10, 8), 25, 1.2)
+    labels = np.zeros((24, 36), np.uint8)
+    labels[9:12, 14:17] = 1
+    moved = AffineTransform(matrix).apply_segmentation(labels)
+    rows, columns = np.nonzero(moved)
+    centre = AffineTransform(matrix).apply_coords(np.array([[15.5, 10.5]]))[0]
+    np.testing.assert_allclose([columns.mean() + 0.5, rows.mean() + 0.5], centre, atol=0.3)
+
+
+def test_brightness_and_contrast_clip_at_black_and_white():
+    change = PhotometricTransform(Photometry(gain=2.0, offset=-50))
+    expected = np.clip(2 * FRAME.astype(int) - 50, 0, 255)
+    np.testing.assert_array_equal(change.apply_image(FRAME), expected)
+
+
+def test_hue_turns_red_into_green_and_blue():
+    red = np.full((2, 2, 3), [200, 0, 0], dtype=np.uint8)
+    third = PhotometricTransform(Photometry(hue=120)).apply_image(red)[0, 0].astype(int)
+    np.testing.assert_allclose(third, [0, 200, 0], atol=5)
+    two_thirds = PhotometricTransform(Photometry(hue=-120)).apply_image(red)[0, 0].astype(int)
+    np.testing.assert_allclose(two_thirds, [0, 0, 200], atol=5)
+
+
+def test_no_saturation_leaves_grey_of_the_same_value():
+    grey = PhotometricTransform(Photometry(saturation=0.0)).apply_image(FRAME)
+    np.testing.assert_array_equal(grey, np.repeat(FRAME.max(axis=2, keepdims=True), 3, axis=2))
+
+
+def test_colours_leave_labels_alone():
+    labels = FRAME[..., 0]
+    assert PhotometricTransform(Photometry(gain=3)).apply_segmentation(labels) is labels
