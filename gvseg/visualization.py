@@ -6,7 +6,6 @@ the colour of its class. Line widths and letters grow with the frame. N segments
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -29,11 +28,13 @@ SMALLEST_LETTER = 11  # pixels; smaller ones cannot be read
 LETTERS_PER_SIDE = 34  # height of a letter as a share of the frame's short side
 LINES_PER_SIDE = 300  # width of an outline, likewise
 SMALLEST_STUFF = 0.004  # share of the frame below which a stuff region gets no label
-# Successive identities lie this share of the colour circle apart, so that the first few are as
-# different as can be and no two of the first hundreds are the same: the golden ratio.
-HUE_STEP = 0.6180339887
-FIRST_HUE = 0.70  # blue; skin and lawn, on which most objects stand, are far from it
-LIGHTNESS_AND_CHROMA = ((0.72, 0.17), (0.62, 0.20), (0.84, 0.15))  # identities take turns
+LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601
+DARK_INK_ABOVE = 140  # luma of a plate on which black letters read better than white ones
+# Colours of successive identities in OKLCh. A search over steps and orders found these: any two
+# of nine successive identities are at least 0.10 apart in OKLab, any two of 24 at least 0.05.
+FIRST_HUE = 0.70  # of a turn: blue
+HUE_STEP = 0.306
+LIGHTNESS_AND_CHROMA = ((0.78, 0.15), (0.66, 0.19), (0.86, 0.14), (0.60, 0.20))  # in turns
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class ClassLegend:
 
 def identity_color(identity: int) -> Color:
     """Return the colour of an identity, the same in every frame and every run."""
-    lightness, chroma = LIGHTNESS_AND_CHROMA[identity % len(LIGHTNESS_AND_CHROMA)]
+    lightness, chroma = LIGHTNESS_AND_CHROMA[(identity - 1) % len(LIGHTNESS_AND_CHROMA)]
     return _oklch_to_rgb(lightness, chroma, FIRST_HUE + HUE_STEP * (identity - 1))
 
 
@@ -172,7 +173,7 @@ def _label(
             text = f"{legend.names[class_index]} {segments.ids[position]}"
             _draw_tag(draw, f"{text}  {segments.scores[position]:.2f}", mask, color, letter, taken)
         elif mask.mean() >= SMALLEST_STUFF:
-            _draw_name(draw, legend.names[class_index], mask, letter)
+            _draw_name(draw, legend.names[class_index], mask, letter, taken)
     return np.asarray(canvas)
 
 
@@ -188,39 +189,12 @@ def _draw_tag(
     box = _bounding_box(mask)
     if box is None:
         return
+    left, top, right, bottom = box
     font = _font(letter)
     padding = max(letter // 4, 2)
-    size = (round(draw.textlength(text, font)) + 2 * padding, letter + 2 * padding)
-    plate = min(_plates(box, size, mask.shape), key=lambda plate: _shared_area(plate, taken))
-    taken.append(plate)
-    left, top, right, bottom = plate
-    draw.rounded_rectangle((left, top, right - 1, bottom - 1), radius=padding, fill=color)
-    ink = (0, 0, 0) if np.dot(color, (0.299, 0.587, 0.114)) > 140 else (255, 255, 255)
-    draw.text((left + padding, (top + bottom) / 2), text, ink, font, anchor="lm")
-
-
-def _draw_name(draw: ImageDraw.ImageDraw, text: str, mask: np.ndarray, letter: int) -> None:
-    """Write the name of a stuff region where the region is widest."""
-    left, top, right, bottom = _bounding_box(mask) or (0, 0, 0, 0)
-    # A margin of one pixel, for the frame ends there too.
-    part = np.pad(mask[top:bottom, left:right].astype(np.uint8), 1)
-    distance = cv2.distanceTransform(part, cv2.DIST_L2, 3)
-    row, column = np.unravel_index(distance.argmax(), distance.shape)
-    font = _font(letter)
-    half = draw.textlength(text, font) / 2
-    width, height = mask.shape[1], mask.shape[0]
-    x = min(max(left + int(column), half + 2), max(width - half - 2, half))
-    y = min(max(top + int(row), letter), height - letter)
-    draw.text(
-        (x, y), text, (255, 255, 255), font, anchor="mm", stroke_width=2, stroke_fill=(0, 0, 0)
-    )
-
-
-def _plates(box: Box, size: tuple[int, int], frame: tuple[int, ...]) -> Iterator[Box]:
-    """Yield where the label of a box may stand within the frame, best place first."""
-    left, top, right, bottom = box
-    width, height = size
-    corners = [
+    width = round(draw.textlength(text, font)) + 2 * padding
+    height = letter + 2 * padding
+    places = [
         (left, top - height),  # above
         (left, bottom),  # below
         (left, top),  # inside
@@ -228,18 +202,66 @@ def _plates(box: Box, size: tuple[int, int], frame: tuple[int, ...]) -> Iterator
         (left - width, top),
         (left, (top + bottom - height) // 2),
     ]
-    for x, y in corners:
-        x = max(min(x, frame[1] - width), 0)
-        y = max(min(y, frame[0] - height), 0)
-        yield x, y, x + width, y + height
+    plate = _place(places, (width, height), mask.shape, taken)
+    draw.rounded_rectangle(
+        (plate[0], plate[1], plate[2] - 1, plate[3] - 1), radius=padding, fill=color
+    )
+    ink = (0, 0, 0) if np.dot(color, LUMA) > DARK_INK_ABOVE else (255, 255, 255)
+    draw.text((plate[0] + padding, (plate[1] + plate[3]) / 2), text, ink, font, anchor="lm")
 
 
-def _shared_area(plate: Box, others: list[Box]) -> int:
-    """Return how many pixels of a plate others cover."""
+def _draw_name(
+    draw: ImageDraw.ImageDraw, text: str, mask: np.ndarray, letter: int, taken: list[Box]
+) -> None:
+    """Write the name of a stuff region where the region is widest."""
+    box = _bounding_box(mask)
+    if box is None:
+        return
+    left, top, right, bottom = box
+    # A margin of one pixel, for the region ends where the frame does.
+    part = np.pad(mask[top:bottom, left:right].astype(np.uint8), 1)
+    distance = cv2.distanceTransform(part, cv2.DIST_L2, 3)
+    row, column = np.unravel_index(distance.argmax(), distance.shape)
+    font = _font(letter)
+    stroke = max(letter // 7, 1)
+    width = round(draw.textlength(text, font)) + 2 * stroke
+    height = letter + 2 * stroke
+    x, y = left + int(column) - width // 2, top + int(row) - height // 2
+    places = [(x, y), (x, y - height), (x, y + height)]
+    plate = _place(places, (width, height), mask.shape, taken)
+    middle = ((plate[0] + plate[2]) / 2, (plate[1] + plate[3]) / 2)
+    draw.text(
+        middle, text, (255, 255, 255), font, anchor="mm", stroke_width=stroke, stroke_fill=(0, 0, 0)
+    )
+
+
+def _place(
+    corners: list[tuple[int, int]],
+    size: tuple[int, int],
+    frame: tuple[int, ...],
+    taken: list[Box],
+) -> Box:
+    """Return where a label of (width, height) hides the least of others, and note it in `taken`.
+
+    Of equal places the first is best; each is moved into the frame (H, W) where it juts out.
+    """
+    width, height = size
+    boxes = []
+    for corner_x, corner_y in corners:
+        x = max(min(corner_x, frame[1] - width), 0)
+        y = max(min(corner_y, frame[0] - height), 0)
+        boxes.append((x, y, x + width, y + height))
+    best = min(boxes, key=lambda box: _shared_area(box, taken))
+    taken.append(best)
+    return best
+
+
+def _shared_area(box: Box, others: list[Box]) -> int:
+    """Return how many pixels of a box others cover."""
     shared = 0
     for other in others:
-        width = min(plate[2], other[2]) - max(plate[0], other[0])
-        height = min(plate[3], other[3]) - max(plate[1], other[1])
+        width = min(box[2], other[2]) - max(box[0], other[0])
+        height = min(box[3], other[3]) - max(box[1], other[1])
         shared += max(width, 0) * max(height, 0)
     return shared
 

@@ -61,8 +61,12 @@ class VideoPredictor:
         settings = dataclasses.replace(RunnerSettings.from_config(cfg), one_class_per_query=True)
         if not cfg.DATASETS.TEST:
             raise ValueError("DATASETS.TEST is empty; name the dataset whose classes are meant.")
-        self.legend = ClassLegend.from_metadata(MetadataCatalog.get(cfg.DATASETS.TEST[0]))
-        self._is_thing = np.array(self.legend.is_thing)
+        legend = ClassLegend.from_metadata(MetadataCatalog.get(cfg.DATASETS.TEST[0]))
+        if not settings.task.has_instances:
+            # The task decides: of things too only the class is told.
+            legend = dataclasses.replace(legend, is_thing=(False,) * len(legend.names))
+        self.legend = legend
+        self._is_thing = np.array(legend.is_thing)
         self.stopwatch = Stopwatch()
         self.runner = VideoRunner(
             model=_load_model(cfg) if model is None else model,

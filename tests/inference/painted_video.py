@@ -7,10 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gvseg.structures import TubePrediction
+from gvseg.structures import FrameSegments, TubePrediction
+from gvseg.visualization import ClassLegend
 
 # Query q finds colour q; each is a class of its own unless `classes` says otherwise.
 COLORS = ((250, 0, 0), (0, 250, 0), (0, 0, 250), (250, 250, 0), (250, 0, 250))
+NAMES = ("red", "green", "blue", "yellow", "magenta")
+LEGEND = ClassLegend(NAMES, (True, True, True, False, False), COLORS)
 STRIDE = 4
 DIVISOR = 32
 
@@ -88,3 +91,20 @@ def crossing_video(num_frames: int, size: tuple[int, int] = (64, 96)) -> list[np
         boxes = {0: (8, step, 24, step + 16), 1: (20, 64 - step, 36, 80 - step)}
         frames.append(paint(size, {**boxes, 2: (44, 40, 60, 56)}))
     return frames
+
+
+def true_segments(image: np.ndarray, frame_index: int, *, as_map: bool = False) -> FrameSegments:
+    """Return the segments of a painted frame, as masks or as a map; identity = class + 1."""
+    masks = np.stack([(image == color).all(-1) for color in COLORS])
+    classes = np.flatnonzero(masks.any((1, 2)))
+    index_map = np.full(image.shape[:2], -1, dtype=np.int16)
+    for position, class_index in enumerate(classes):
+        index_map[masks[class_index]] = position
+    return FrameSegments(
+        frame_index=frame_index,
+        ids=classes + 1,
+        classes=classes,
+        scores=np.linspace(0.9, 0.6, len(classes)).astype(np.float32),
+        masks=None if as_map else masks[classes],
+        index_map=index_map if as_map else None,
+    )

@@ -22,7 +22,7 @@ GEOMETRIES = pytest.mark.parametrize("geometry", [SAME, LARGER, SMALLER])
 @pytest.fixture(params=["one band", "narrow bands"], autouse=True)
 def band_size(request, monkeypatch):
     if request.param == "narrow bands":
-        monkeypatch.setattr(postprocess, "BAND_ELEMENTS", 5000)
+        monkeypatch.setattr(postprocess, "BAND_ELEMENTS", 20_000)
 
 
 def make_logits(geometry, num_queries=12, seed=0, sharpness=3.0):

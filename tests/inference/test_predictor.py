@@ -1,0 +1,205 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from detectron2.config import get_cfg
+from detectron2.data import MetadataCatalog
+
+from gvseg.config import add_gvseg_config
+from gvseg.inference.predictor import VideoPredictor
+from gvseg.inference.writers import build_writers
+from tests.inference.painted_video import LEGEND, ColorSegmenter, crossing_video
+
+DATASET = "painted_for_the_predictor"
+
+
+@pytest.fixture(autouse=True)
+def dataset():
+    things = {index: index for index in range(3)}
+    MetadataCatalog.get(DATASET).set(
+        thing_classes=list(LEGEND.names),
+        thing_colors=list(LEGEND.colors),
+        thing_dataset_id_to_contiguous_id=things,
+    )
+    yield
+    MetadataCatalog.remove(DATASET)
+
+
+def make_config(*overrides):
+    cfg = get_cfg()
+    add_gvseg_config(cfg)
+    cfg.DATASETS.TEST = (DATASET,)
+    cfg.MODEL.DEVICE = "cpu"
+    cfg.INPUT.MIN_SIZE_TEST = 0
+    cfg.merge_from_list(list(overrides))
+    return cfg
+
+
+def make_predictor(*overrides, model=None):
+    overrides = ("INPUT.FORMAT", "RGB", "MODEL.GVSEG.TEST.SCORE_THRESHOLD", 0.5, *overrides)
+    return VideoPredictor(make_config(*overrides), model=model or ColorSegmenter())
+
+
+class Collector:
+    """A writer that remembers what it was called with."""
+
+    def __init__(self, fail_at=None):
+        self.calls = []
+        self.results = []
+        self.fail_at = fail_at
+        self.files = [Path("collected")]
+
+    def open(self, video):
+        self.calls.append("open")
+        self.video = video
+
+    def write(self, frame, segments):
+        if frame.index == self.fail_at:
+            raise OSError("disk full")
+        self.results.append((frame, segments))
+
+    def close(self):
+        self.calls.append("close")
+
+
+def assert_same(first, second):
+    assert first.frame_index == second.frame_index
+    for name in ("ids", "classes", "scores", "masks"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+
+
+def test_step_over_a_video_equals_run_over_it():
+    images = crossing_video(12)
+    collector = Collector()
+    make_predictor(model=ColorSegmenter(shuffle_seed=5)).run(images, [collector])
+    live = make_predictor(model=ColorSegmenter(shuffle_seed=5))
+    assert len(collector.results) == 12
+    for image, (frame, segments) in zip(images, collector.results, strict=True):
+        np.testing.assert_array_equal(frame.image, image)
+        assert_same(live.step(image), segments)
+
+
+def test_reset_begins_another_video():
+    # Without blue the counting differs, so a linker that remembers would show.
+    predictor = make_predictor()
+    first = predictor.step(crossing_video(1)[0])
+    predictor.step(np.zeros((64, 96, 3), np.uint8))
+    predictor.reset()
+    assert_same(predictor.step(crossing_video(1)[0]), first)
+
+
+def test_run_begins_another_video_each_time():
+    predictor = make_predictor()
+    runs = []
+    for _ in range(2):
+        collector = Collector()
+        predictor.run(crossing_video(4), [collector])
+        runs.append([segments for _, segments in collector.results])
+    for first, second in zip(*runs, strict=True):
+        assert_same(first, second)
+
+
+def test_step_needs_a_window_of_one():
+    predictor = make_predictor("MODEL.GVSEG.TEST.WINDOW", 3)
+    with pytest.raises(ValueError, match=r"TEST\.WINDOW is 3; set it to 1, or call run"):
+        predictor.step(crossing_video(1)[0])
+
+
+def test_writers_learn_about_the_video_and_are_closed():
+    collector = Collector()
+    summary = make_predictor().run(iter(crossing_video(5)), [collector])
+    video = collector.video
+    assert (video.size, video.num_frames, video.frame_rate) == ((64, 96), None, None)
+    assert video.legend.names == LEGEND.names
+    assert video.legend.is_thing == LEGEND.is_thing
+    assert collector.calls == ["open", "close"]
+    assert summary.files == [Path("collected")]
+
+
+def test_summary_counts_frames_tracks_and_time():
+    summary = make_predictor().run(crossing_video(5), [Collector()])
+    assert (summary.num_frames, summary.num_tracks) == (5, 3)
+    assert set(summary.stage_seconds) == {"read", "network", "postprocess", "write"}
+    assert summary.stage_seconds["network"] > 0
+    waiting = sum(summary.stage_seconds.values()) - summary.stage_seconds["read"]
+    assert summary.seconds >= waiting
+
+
+def test_what_was_written_before_a_bad_frame_stays(tmp_path):
+    def images():
+        yield from crossing_video(4)
+        raise OSError("Frame 4 is unreadable.")
+
+    writers = build_writers(tmp_path, ["video", "frames", "masks", "json"])
+    with pytest.raises(OSError, match="Frame 4 is unreadable"):
+        make_predictor().run(images(), writers)
+    assert len(json.loads((tmp_path / "segments.json").read_text())["frames"]) == 4
+    for folder in ("frames", "masks", "classes"):
+        assert len(list((tmp_path / folder).iterdir())) == 4
+    assert (tmp_path / "overlay.mp4").stat().st_size > 0
+    assert (tmp_path / "overview.png").exists()
+
+
+def test_writers_are_closed_when_one_fails():
+    good, bad = Collector(), Collector(fail_at=2)
+    with pytest.raises(OSError, match="disk full"):
+        make_predictor().run(crossing_video(5), [good, bad])
+    assert good.calls == bad.calls == ["open", "close"]
+    assert len(good.results) == 3
+
+
+def test_writer_that_cannot_open_stops_the_run_before_the_network():
+    class Locked(Collector):
+        def open(self, video):
+            raise OSError("locked")
+
+    model, opened = ColorSegmenter(), Collector()
+    with pytest.raises(OSError, match="locked"):
+        make_predictor(model=model).run(crossing_video(5), [opened, Locked()])
+    assert model.windows_seen == []
+    assert opened.calls == ["open", "close"]
+
+
+def test_one_object_has_one_class():
+    class Undecided(ColorSegmenter):
+        def segment_clip(self, frames):
+            prediction = super().segment_clip(frames)
+            prediction.class_logits[..., 3:5] += 20  # as sure of two classes more
+            return prediction
+
+    predictor = make_predictor("MODEL.GVSEG.TEST.SCORE_THRESHOLD", 0.1, model=Undecided())
+    segments = predictor.step(crossing_video(1)[0])
+    assert len(segments.ids) == len(set(segments.ids.tolist()))
+
+
+def test_semantic_task_has_no_tracks():
+    collector = Collector()
+    summary = make_predictor("MODEL.GVSEG.TASK", "vss").run(crossing_video(2), [collector])
+    assert all(segments.index_map is not None for _, segments in collector.results)
+    assert summary.num_tracks == 0
+
+
+def test_missing_weights_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"Weights .*none\.pth do not exist"):
+        VideoPredictor(make_config("MODEL.WEIGHTS", str(tmp_path / "none.pth")))
+
+
+def test_empty_weights_are_refused():
+    with pytest.raises(ValueError, match=r"MODEL\.WEIGHTS is empty"):
+        VideoPredictor(make_config())
+
+
+def test_config_without_dataset_is_refused():
+    cfg = make_config()
+    cfg.DATASETS.TEST = ()
+    with pytest.raises(ValueError, match=r"DATASETS\.TEST is empty"):
+        VideoPredictor(cfg, model=ColorSegmenter())
+
+
+def test_unknown_dataset_is_refused():
+    cfg = make_config()
+    cfg.DATASETS.TEST = ("nobody_registered_this",)
+    with pytest.raises(ValueError, match="'nobody_registered_this' has no class names"):
+        VideoPredictor(cfg, model=ColorSegmenter())

@@ -1,0 +1,315 @@
+import struct
+from fractions import Fraction
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from gvseg.inference.sources import (
+    ArraySource,
+    CameraSource,
+    ImageSource,
+    VideoSource,
+    first_frames,
+    open_source,
+)
+
+
+def picture(index, size=(48, 64)):
+    """A frame whose brightness tells its index, brighter on the left half."""
+    image = np.full((*size, 3), 20 + 8 * index, dtype=np.uint8)
+    image[:, : size[1] // 2] += 100
+    return image
+
+
+def write_images(folder, names, size=(48, 64)):
+    folder.mkdir(exist_ok=True)
+    for index, name in enumerate(names):
+        cv2.imwrite(str(folder / name), picture(index, size))
+    return folder
+
+
+def write_video(
+    path, num_frames=6, rate=Fraction(25), ticks=None, codec="libx264", pixels="yuv420p"
+):
+    """Encode frames at their `ticks` of 1/1000 s, by default at a constant rate."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate)
+        stream.height, stream.width = 48, 64
+        stream.pix_fmt = pixels
+        if codec == "libx264":
+            stream.options = {"crf": "1"}
+        time_base = 1 / rate if ticks is None else Fraction(1, 1000)
+        stream.codec_context.time_base = time_base
+        for index in range(num_frames):
+            frame = av.VideoFrame.from_ndarray(picture(index), format="rgb24")
+            frame.pts = index if ticks is None else ticks[index]
+            frame.time_base = time_base
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def brightness(frames):
+    return [round((int(frame.image[0, -1].mean()) - 20) / 8) for frame in frames]
+
+
+def test_folder_is_read_in_natural_order(tmp_path):
+    names = ["f2.png", "f10.png", "f1.jpg"]
+    source = open_source(write_images(tmp_path / "clip", names))
+    (tmp_path / "clip" / "notes.txt").write_text("no image")
+    frames = list(source)
+    assert brightness(frames) == [2, 0, 1]  # f1, f2, f10
+    assert [frame.index for frame in frames] == [0, 1, 2]
+    assert [frame.timestamp for frame in frames] == [None] * 3
+    assert (source.name, source.num_frames, source.frame_rate, source.size) == (
+        "clip",
+        3,
+        None,
+        (48, 64),
+    )
+
+
+def test_glob_is_read_in_natural_order(tmp_path):
+    write_images(tmp_path / "clip", ["a9.png", "a10.png", "b1.png"])
+    source = open_source(str(tmp_path / "clip" / "a*.png"), frame_rate=Fraction(10))
+    frames = list(source)
+    assert brightness(frames) == [0, 1]
+    assert [frame.timestamp for frame in frames] == [0.0, 0.1]
+    assert source.name == "clip"
+
+
+def test_single_image_is_a_video_of_one_frame(tmp_path):
+    folder = write_images(tmp_path / "clip", ["still.png"])
+    source = open_source(folder / "still.png")
+    assert (source.num_frames, source.name, len(list(source))) == (1, "still", 1)
+
+
+@pytest.mark.parametrize("rate", [Fraction(25), Fraction(30000, 1001), Fraction(10)])
+def test_video_has_its_true_rate_and_time_stamps(tmp_path, rate):
+    source = open_source(write_video(tmp_path / "walk.mp4", rate=rate))
+    frames = list(source)
+    assert (source.name, source.num_frames, source.frame_rate) == ("walk", 6, rate)
+    assert source.size == (48, 64)
+    assert brightness(frames) == list(range(6))
+    expected = [float(index / rate) for index in range(6)]
+    np.testing.assert_allclose([frame.timestamp for frame in frames], expected, atol=1e-6)
+
+
+def test_video_of_variable_rate_keeps_each_time_stamp(tmp_path):
+    ticks = [100, 140, 300, 310, 320, 1000]
+    frames = list(VideoSource(write_video(tmp_path / "phone.mp4", ticks=ticks)))
+    expected = [(tick - ticks[0]) / 1000 for tick in ticks]  # from the first frame on
+    np.testing.assert_allclose([frame.timestamp for frame in frames], expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_video_comes_out_upright(tmp_path, degrees):
+    path = write_video(tmp_path / "phone.mp4")
+    turn_clockwise(path, degrees)
+    source = VideoSource(path)
+    image = next(iter(source)).image
+    expected = np.rot90(picture(0), -degrees // 90)
+    assert source.size == expected.shape[:2]
+    assert np.abs(image.astype(int) - expected).max() < 8
+
+
+def turn_clockwise(path, degrees):
+    """Set the display matrix of an mp4's track, as a phone does that was held sideways."""
+    cos, sin = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
+    matrix = struct.pack(">9i", cos << 16, sin << 16, 0, -sin << 16, cos << 16, 0, 0, 0, 1 << 30)
+    data = bytearray(path.read_bytes())
+    start = data.index(b"tkhd") + 44  # ISO 14496-12, 8.3.2: where the matrix of version 0 begins
+    data[start : start + len(matrix)] = matrix
+    path.write_bytes(data)
+
+
+def test_source_can_be_read_twice(tmp_path):
+    for source in (
+        open_source(write_images(tmp_path / "clip", ["1.png", "2.png"])),
+        open_source(write_video(tmp_path / "v.mp4", num_frames=2)),
+        open_source([picture(0), picture(1)]),
+    ):
+        assert brightness(source) == brightness(source) == [0, 1]
+
+
+def test_arrays_from_a_list_or_an_iterator():
+    images = [picture(index) for index in range(3)]
+    known = open_source(images)
+    unknown = open_source(iter(images))
+    assert (known.num_frames, unknown.num_frames) == (3, None)
+    assert brightness(known) == brightness(unknown) == [0, 1, 2]
+    assert brightness(open_source(np.stack(images))) == [0, 1, 2]
+    assert unknown.size == (48, 64)
+
+
+def test_source_is_passed_through():
+    source = ArraySource([picture(0)])
+    assert open_source(source) is source
+
+
+def test_first_frames_ends_early():
+    source = first_frames(ArraySource([picture(index) for index in range(5)]), 3)
+    assert (source.num_frames, source.size) == (3, (48, 64))
+    assert brightness(source) == [0, 1, 2]
+    assert first_frames(ArraySource([picture(0)]), 9).num_frames == 1
+    with pytest.raises(ValueError, match="limited to 0 frames"):
+        first_frames(source, 0)
+
+
+class FakeCapture:
+    """Stands in for OpenCV's access to a camera: three frames, then unplugged."""
+
+    def __init__(self, number, is_open=True):
+        self.number = number
+        self.is_open = is_open
+        self.is_released = False
+        self.num_read = 0
+
+    def isOpened(self):
+        return self.is_open
+
+    def get(self, what):
+        return {
+            cv2.CAP_PROP_FPS: 29.97002997,
+            cv2.CAP_PROP_FRAME_WIDTH: 64.0,
+            cv2.CAP_PROP_FRAME_HEIGHT: 48.0,
+        }[what]
+
+    def read(self):
+        self.num_read += 1
+        blue_first = picture(self.num_read - 1)
+        blue_first[..., 0] = 255
+        return (True, blue_first) if self.num_read <= 3 else (False, None)
+
+    def release(self):
+        self.is_released = True
+
+
+def test_camera_by_number_gives_frames_until_it_is_unplugged(monkeypatch):
+    captures = []
+    monkeypatch.setattr(
+        cv2, "VideoCapture", lambda number: captures.append(FakeCapture(number)) or captures[-1]
+    )
+    source = open_source("2")
+    assert isinstance(source, CameraSource)
+    frames = list(source)
+    assert captures[0].number == 2
+    assert (source.frame_rate, source.num_frames) == (Fraction(30000, 1001), None)
+    assert source.size == frames[0].image.shape[:2]
+    assert [frame.index for frame in frames] == [0, 1, 2]
+    assert (frames[0].image[..., 2] == 255).all()  # red first
+    stamps = [frame.timestamp for frame in frames]
+    assert stamps == sorted(stamps)
+    assert stamps[0] == 0
+    assert captures[0].is_released
+
+
+def test_camera_that_does_not_answer_is_an_error(monkeypatch):
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: FakeCapture(number, is_open=False))
+    with pytest.raises(OSError, match="Camera 7 does not answer"):
+        open_source(7)
+
+
+@pytest.mark.parametrize("given", ["nowhere", "nowhere/clip.mp4"])
+def test_missing_input_is_named(tmp_path, given):
+    with pytest.raises(FileNotFoundError, match=f"{given} does not exist"):
+        open_source(tmp_path / given)
+
+
+def test_empty_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=f"Folder {tmp_path} has no images"):
+        open_source(tmp_path)
+
+
+def test_pattern_without_match_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"No file matches .*\*\.png"):
+        open_source(f"{tmp_path}/*.png")
+
+
+def test_unreadable_image_is_named_after_the_frames_before_it(tmp_path):
+    folder = write_images(tmp_path / "clip", ["1.png", "2.png", "3.png"])
+    data = (folder / "2.png").read_bytes()
+    (folder / "2.png").write_bytes(data[: len(data) // 2])
+    frames = iter(open_source(folder))
+    assert next(frames).index == 0
+    with pytest.raises(OSError, match=r"2\.png cannot be read"):
+        next(frames)
+
+
+def test_images_of_two_sizes_are_both_named(tmp_path):
+    write_images(tmp_path / "clip", ["1.png"], size=(48, 64))
+    write_images(tmp_path / "clip", ["2.png"], size=(32, 80))
+    with pytest.raises(ValueError, match=r"2\.png is 80x32 pixels but .*1\.png is 64x48"):
+        list(open_source(tmp_path / "clip"))
+
+
+def test_arrays_of_two_sizes_are_both_named():
+    with pytest.raises(ValueError, match="Frame 1 is 80x32 pixels but frame 0 is 64x48"):
+        list(ArraySource([picture(0), picture(1, size=(32, 80))]))
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((48, 64), np.uint8), np.zeros((48, 64, 3))])
+def test_array_of_another_kind_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"Frame 0 .* give \(H, W, 3\) uint8 RGB"):
+        list(ArraySource([wrong]))
+
+
+@pytest.mark.parametrize("images", [[], iter([])])
+def test_no_arrays_are_refused(images):
+    with pytest.raises(ValueError, match="has no frames"):
+        ArraySource(images)
+
+
+def test_no_image_files_are_refused():
+    with pytest.raises(FileNotFoundError, match="Video v7 has no frames"):
+        ImageSource([], name="v7")
+
+
+def test_file_that_is_no_video_is_named(tmp_path):
+    path = tmp_path / "notes.mp4"
+    path.write_text("not a video, whatever its name says")
+    with pytest.raises(ValueError, match=r"notes\.mp4 is not a video"):
+        open_source(path)
+
+
+def test_file_with_sound_only_is_named(tmp_path):
+    path = tmp_path / "song.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=44100)
+        sound = av.AudioFrame.from_ndarray(
+            np.zeros((1, 1024), np.float32), format="fltp", layout="mono"
+        )
+        sound.rate = 44100
+        container.mux(stream.encode(sound))
+        container.mux(stream.encode(None))
+    with pytest.raises(ValueError, match=r"song\.mp4 has no video stream"):
+        open_source(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pixels"),
+    [("empty.mp4", "libx264", "yuv420p"), ("empty.avi", "mjpeg", "yuvj420p")],
+)
+def test_video_with_zero_frames_is_named(tmp_path, name, codec, pixels):
+    path = tmp_path / name
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pixels
+        container.start_encoding()
+    with pytest.raises(ValueError, match=rf"{name} has no (frames|video stream)"):
+        open_source(path)
+
+
+def test_damaged_frame_of_a_video_is_told_by_its_index(tmp_path):
+    path = write_video(tmp_path / "broken.avi", codec="mjpeg", pixels="yuvj420p")
+    with av.open(str(path)) as container:
+        fourth = [packet for packet in container.demux(video=0) if packet.size][4]
+    data = bytearray(path.read_bytes())
+    data[fourth.pos : fourth.pos + fourth.size] = bytes(fourth.size)
+    path.write_bytes(data)
+    frames = iter(open_source(path))
+    assert [next(frames).index for _ in range(4)] == [0, 1, 2, 3]
+    with pytest.raises(OSError, match=r"Frame 4 of .*broken\.avi is unreadable"):
+        next(frames)
