@@ -1,7 +1,9 @@
-"""Frames on disk, read the same way everywhere."""
+"""Image files on disk, read the same way everywhere."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +17,8 @@ def read_frame(path: str | Path) -> np.ndarray:
         FileNotFoundError: there is no such file.
         OSError: the file is truncated or is no image.
     """
-    try:
-        with Image.open(path) as image:
-            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"Frame {path} does not exist.") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        # Pillow reports damaged files by any of these three.
-        raise OSError(f"Frame {path} cannot be read: {error}.") from None
+    with open_image(path, "Frame") as image:
+        return np.array(ImageOps.exif_transpose(image).convert("RGB"))
 
 
 def frame_size(path: str | Path) -> tuple[int, int]:
@@ -32,16 +28,33 @@ def frame_size(path: str | Path) -> tuple[int, int]:
         FileNotFoundError: there is no such file.
         OSError: the header is no image's.
     """
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            is_turned = image.getexif().get(_EXIF_ORIENTATION, 1) in _QUARTER_TURNS
-    except FileNotFoundError:
-        raise FileNotFoundError(f"Frame {path} does not exist.") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise OSError(f"Frame {path} cannot be read: {error}.") from None
+    with open_image(path, "Frame") as image:
+        width, height = image.size
+        is_turned = image.getexif().get(_EXIF_ORIENTATION, 1) in _QUARTER_TURNS
     return (width, height) if is_turned else (height, width)
 
 
 _EXIF_ORIENTATION = 0x0112
 _QUARTER_TURNS = (5, 6, 7, 8)  # orientations that swap height and width
+
+
+@contextmanager
+def open_image(path: str | Path, kind: str) -> Iterator[Image.Image]:
+    """Open an image file; whatever fails until it is closed becomes one error that names it.
+
+    Args:
+        path: the file.
+        kind: what the file is to the user, such as `Frame`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        OSError: the file is truncated or is no image.
+    """
+    try:
+        with Image.open(path) as image:
+            yield image
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{kind} {path} does not exist.") from None
+    except (OSError, SyntaxError) as error:
+        # Pillow reports damaged files by either.
+        raise OSError(f"{kind} {path} cannot be read: {error}.") from None

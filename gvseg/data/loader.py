@@ -6,8 +6,9 @@ import logging
 import operator
 from collections.abc import Iterator, Sequence
 
+import cv2
 import numpy as np
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, DatasetFromList
@@ -131,6 +132,8 @@ class ClipDataset(Dataset):
         self.seed = seed
 
     def __getitem__(self, key: tuple[int, int, int]) -> Sample:
+        if get_worker_info() is not None:
+            cv2.setNumThreads(0)  # workers are the parallelism; their threads would fight for cores
         draw_number, source_index, item = key
         source = self.sources[source_index]
         rng = np.random.default_rng((self.seed, draw_number))
@@ -195,6 +198,8 @@ def _training_source(cfg: CfgNode, dataset_name: str) -> TrainingSource:
             len(records),
         )
         records = kept
+    num_frames = sum(record["length"] for record in records)
+    logger.info("%s: %d videos, %d frames", dataset_name, len(records), num_frames)
     if not records:
         raise ValueError(f"{dataset_name} has no video with an object to learn from.")
     unit = cfg.INPUT.SAMPLING_UNIT

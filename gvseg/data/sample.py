@@ -51,6 +51,7 @@ def build_sample(
     if clip.labels and benchmark.task.has_instances:
         sample["instances"] = build_instances(clip.labels, is_thing)
     if clip.labels and benchmark.task.has_stuff:
+        # By class, and void in the last place, where -1 reads it.
         shown_class = np.append(
             np.where(is_thing, IGNORE_LABEL, np.arange(len(is_thing))), IGNORE_LABEL
         )

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from pycocotools import mask as coco_mask
 
 from gvseg.data.class_table import ClassTable
+from gvseg.data.frames import open_image
 from gvseg.structures import FrameSegments
 
 IGNORE_LABEL = 255  # class of void pixels in semantic maps, as everywhere in detectron2
@@ -55,18 +55,13 @@ def read_id_image(path: str | Path) -> np.ndarray:
         OSError: the file is truncated or is no image.
         ValueError: the image has colour channels, so its values are no ids.
     """
-    try:
-        with Image.open(path) as image:
-            if image.mode not in _ID_MODES:
-                raise ValueError(
-                    f"Annotation {path} is an image of mode {image.mode}; ids need one channel, "
-                    "grey or palette."
-                )
-            return np.array(image).astype(np.int32)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"Annotation {path} does not exist.") from None
-    except (OSError, SyntaxError) as error:
-        raise OSError(f"Annotation {path} cannot be read: {error}.") from None
+    with open_image(path, "Annotation") as image:
+        if image.mode not in _ID_MODES:
+            raise ValueError(
+                f"Annotation {path} is an image of mode {image.mode}; ids need one channel, grey "
+                "or palette."
+            )
+        return np.array(image).astype(np.int32)
 
 
 _ID_MODES = ("L", "P", "I", "I;16")
