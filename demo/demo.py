@@ -115,7 +115,13 @@ def build_config(options: argparse.Namespace) -> CfgNode:
         overrides += ["MODEL.WEIGHTS", options.weights]
     elif options.config_file is None:
         overrides += ["MODEL.WEIGHTS", str(WEIGHTS)]
-    return load_config(options.config_file or CONFIG, [*overrides, *options.opts])
+    # Read with the user's own keys alone first, so that an error speaks of nothing else.
+    cfg = load_config(options.config_file or CONFIG, options.opts)
+    cfg.defrost()
+    cfg.merge_from_list(overrides)
+    cfg.merge_from_list(options.opts)
+    cfg.freeze()
+    return cfg
 
 
 def run(options: argparse.Namespace) -> RunSummary:

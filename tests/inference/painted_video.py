@@ -37,7 +37,8 @@ class ColorSegmenter(nn.Module):
         classes: tuple[int, ...] = tuple(range(len(COLORS))),
     ) -> None:
         super().__init__()
-        self.register_buffer("colors", torch.tensor(COLORS, dtype=torch.float32))
+        # A name that checkpoints of the real model have, so that this one can be saved as such.
+        self.query_decoder = nn.Embedding.from_pretrained(torch.tensor(COLORS).float())
         self.classes = classes
         self.fold_frames = fold_frames
         self.generator = (
@@ -47,7 +48,7 @@ class ColorSegmenter(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return self.colors.device
+        return self.query_decoder.weight.device
 
     def preprocess(self, clips: list[list[Tensor]]) -> Tensor:
         frames = torch.stack([torch.stack(clip) for clip in clips]).float()
@@ -58,7 +59,8 @@ class ColorSegmenter(nn.Module):
         self.windows_seen.append(frames.shape[1])
         if self.fold_frames:
             frames = frames.flatten(0, 1)[:, None]
-        distance = (frames[:, None] - self.colors[None, :, None, :, None, None]).abs().amax(3)
+        colors = self.query_decoder.weight[None, :, None, :, None, None]
+        distance = (frames[:, None] - colors).abs().amax(3)
         is_color = (distance < 50).float()
         cells = F.avg_pool3d(is_color, (1, STRIDE, STRIDE))  # (B, Q, T, H/4, W/4)
         found = cells.flatten(2).amax(2) > 0.5

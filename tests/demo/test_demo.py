@@ -1,0 +1,272 @@
+"""The demo's own command line, with a segmenter that needs no training, and its exit statuses."""
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from safetensors.torch import save_file
+
+from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
+from detectron2.modeling import META_ARCH_REGISTRY
+
+from gvseg.inference.sources import VideoSource
+from tests.inference.painted_video import LEGEND, ColorSegmenter, crossing_video
+
+ROOT = Path(__file__).resolve().parents[2]
+DEMO = ROOT / "demo" / "demo.py"
+DATASET = "painted_for_the_demo"
+
+
+@META_ARCH_REGISTRY.register()
+class PaintedSegmenter(ColorSegmenter):
+    """A `ColorSegmenter` that a config can name; its colours come from a checkpoint."""
+
+    def __init__(self, cfg: CfgNode) -> None:
+        super().__init__()
+        self.query_decoder.weight.zero_()
+
+
+@pytest.fixture(scope="module")
+def demo():
+    spec = importlib.util.spec_from_file_location("demo", DEMO)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def model(tmp_path):
+    """Options that choose the painted segmenter."""
+    MetadataCatalog.get(DATASET).set(
+        thing_classes=list(LEGEND.names), thing_colors=list(LEGEND.colors)
+    )
+    config = tmp_path / "painted.yaml"
+    config.write_text(
+        "VERSION: 2\n"
+        "MODEL:\n  META_ARCHITECTURE: PaintedSegmenter\n"
+        "INPUT:\n  FORMAT: RGB\n  MIN_SIZE_TEST: 0\n"
+        f"DATASETS:\n  TEST: [{DATASET}]\n"
+    )
+    weights = tmp_path / "painted.safetensors"
+    save_file(ColorSegmenter().state_dict(), weights)
+    yield ["--config-file", str(config), "--weights", str(weights), "--device", "cpu"]
+    MetadataCatalog.remove(DATASET)
+
+
+@pytest.fixture
+def clip(tmp_path):
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    for index, image in enumerate(crossing_video(12)):
+        cv2.imwrite(str(folder / f"{index}.png"), image[..., ::-1])
+    return folder
+
+
+def frames_in(output):
+    return json.loads((output / "segments.json").read_text())["frames"]
+
+
+def error_line(capsys):
+    captured = capsys.readouterr()
+    lines = captured.err.splitlines()
+    assert len(lines) == 1, captured.err
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+def test_demo_writes_every_format_and_a_summary(demo, model, clip, tmp_path, capsys):
+    output = tmp_path / "deep" / "result"
+    assert demo.main(["--input", str(clip), "--output", str(output), *model]) == 0
+    assert {path.name for path in output.iterdir()} == {
+        "overlay.mp4",
+        "overview.png",
+        "frames",
+        "masks",
+        "classes",
+        "segments.json",
+    }
+    frames = frames_in(output)
+    assert len(frames) == 12
+    assert {s["identity"] for frame in frames for s in frame["segments"]} == {1, 2, 3}
+    assert VideoSource(output / "overlay.mp4").num_frames == 12
+    printed = capsys.readouterr().out
+    assert "clip: 96x64 pixels, 12 frames, on cpu" in printed
+    assert "12 frames in" in printed
+    assert "3 tracks" in printed
+    for word in ("read", "network", "post-processing", "write", "overlay.mp4", "segments.json"):
+        assert word in printed
+
+
+def test_options_bound_the_run(demo, model, clip, tmp_path):
+    output = tmp_path / "result"
+    options = ["--max-frames", "5", "--formats", "json,video", "--frame-rate", "30000/1001"]
+    assert demo.main(["--input", str(clip), "--output", str(output), *options, *model]) == 0
+    assert len(frames_in(output)) == 5
+    assert {p.name for p in output.iterdir()} == {"overlay.mp4", "overview.png", "segments.json"}
+    assert float(VideoSource(output / "overlay.mp4").frame_rate) == pytest.approx(29.97, abs=0.01)
+
+
+@pytest.mark.parametrize(("threshold", "expected"), [("0.5", 3), ("1.0", 0)])
+def test_score_threshold_drops_objects(demo, model, clip, tmp_path, threshold, expected):
+    output = tmp_path / "result"
+    options = ["--score-threshold", threshold, "--formats", "json", "--max-frames", "1"]
+    assert demo.main(["--input", str(clip), "--output", str(output), *options, *model]) == 0
+    assert len(frames_in(output)[0]["segments"]) == expected
+
+
+def test_opts_win_over_the_config(demo, model, clip, tmp_path):
+    output = tmp_path / "result"
+    arguments = ["--input", str(clip), "--output", str(output), "--formats", "json", *model]
+    assert demo.main([*arguments, "--opts", "MODEL.GVSEG.TEST.MAX_INSTANCES", "1"]) == 0
+    assert [len(frame["segments"]) for frame in frames_in(output)] == [1] * 12
+
+
+def test_video_file_keeps_its_rate(demo, model, clip, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    options = ["--formats", "video", *model]
+    arguments = ["--input", str(clip), "--output", str(first), "--frame-rate", "12"]
+    assert demo.main([*arguments, *options]) == 0
+    arguments = ["--input", str(first / "overlay.mp4"), "--output", str(second)]
+    assert demo.main([*arguments, *options]) == 0
+    assert VideoSource(second / "overlay.mp4").frame_rate == 12
+
+
+def test_defaults_are_the_bundled_clip_config_and_weights(demo):
+    options = demo.parse_arguments([])
+    cfg = demo.build_config(options)
+    assert VideoSource(options.input).num_frames == 90
+    assert str(demo.WEIGHTS) == cfg.MODEL.WEIGHTS
+    assert cfg.MODEL.GVSEG.TEST.SCORE_THRESHOLD == cfg.MODEL.LINKER.BIRTH_SCORE == 0.5
+
+
+def test_weights_of_another_config_are_its_own(demo, model):
+    options = demo.parse_arguments(model[:2])
+    assert demo.build_config(options).MODEL.WEIGHTS == ""
+
+
+# What users do wrong, as (arguments, what the one line says). {0} is a folder of the test.
+MISTAKES = {
+    "missing weights": (["--weights", "{0}/none.safetensors"], r"none\.safetensors do not exist"),
+    "missing config": (["--config-file", "{0}/none.yaml"], r"none\.yaml does not exist"),
+    "wrong key": (
+        ["--opts", "MODEL.GVSEG.TAKS", "vis"],
+        r"\['MODEL\.GVSEG\.TAKS', 'vis'\]: Non-existent key",
+    ),
+    "wrong value": (["--opts", "MODEL.GVSEG.TASK", "vos"], "Unknown task 'vos'"),
+    "missing input": (["--input", "{0}/nowhere"], "nowhere does not exist"),
+    "empty folder": (["--input", "{0}/empty"], "has no images"),
+    "no match": (["--input", "{0}/*.jpg"], r"No file matches .*\*\.jpg"),
+    "not a video": (["--input", "{0}/text.mp4"], r"text\.mp4 is not a video"),
+    "no frames": (["--input", "{0}/zero.avi"], r"zero\.avi has no frames"),
+    "output in the way": (["--output", "{0}/text.mp4"], r"text\.mp4 cannot be written"),
+    "unknown format": (["--formats", "json,gif"], "Unknown format 'gif'"),
+    "threshold": (["--score-threshold", "50"], r"--score-threshold is 50\.0; give 0 to 1"),
+    "no frames wanted": (["--max-frames", "0"], "limited to 0 frames"),
+}
+
+
+@pytest.fixture
+def mistakes_folder(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.mp4").write_text("not a video")
+    with av.open(str(tmp_path / "zero.avi"), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        container.start_encoding()
+    return tmp_path
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistake_is_told_in_one_line(demo, model, clip, mistakes_folder, tmp_path, capsys, mistake):
+    arguments, message = MISTAKES[mistake]
+    arguments = [argument.format(mistakes_folder) for argument in arguments]
+    output = tmp_path / "result"
+    usual = ["--input", str(clip), "--output", str(output), *model]
+    assert demo.main([*usual, *arguments]) == 1
+    line = error_line(capsys)
+    assert re.search(message, line), line
+
+
+def test_gpu_that_is_not_there_is_told(demo, model, clip, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    arguments = ["--input", str(clip), "--output", str(tmp_path / "result"), *model]
+    assert demo.main([*arguments, "--device", "cuda"]) == 1
+    assert "MODEL.DEVICE is cuda but no GPU is available" in error_line(capsys)
+
+
+def test_frames_before_an_unreadable_one_stay(demo, model, clip, tmp_path, capsys):
+    damaged = (clip / "7.png").read_bytes()
+    (clip / "7.png").write_bytes(damaged[: len(damaged) // 2])
+    output = tmp_path / "result"
+    assert demo.main(["--input", str(clip), "--output", str(output), *model]) == 1
+    assert "7.png cannot be read" in error_line(capsys)
+    assert len(frames_in(output)) == 7
+    assert len(list((output / "frames").iterdir())) == 7
+    assert len(list(VideoSource(output / "overlay.mp4"))) == 7
+
+
+def test_frames_of_two_sizes_are_both_named(demo, model, clip, tmp_path, capsys):
+    cv2.imwrite(str(clip / "3.png"), np.zeros((32, 32, 3), np.uint8))
+    output = tmp_path / "result"
+    assert demo.main(["--input", str(clip), "--output", str(output), *model]) == 1
+    line = error_line(capsys)
+    assert "3.png is 32x32 pixels" in line
+    assert "0.png is 96x64" in line
+    assert len(frames_in(output)) == 3
+
+
+def test_debug_shows_the_traceback(demo, model, tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        demo.main(["--input", str(tmp_path / "nowhere"), "--debug", *model])
+
+
+def test_interrupted_run_keeps_its_files(demo, model, clip, tmp_path, capsys, monkeypatch):
+    def interrupt(segmenter, frames):
+        segmenter.windows_seen.append(1)
+        if len(segmenter.windows_seen) > 4:
+            raise KeyboardInterrupt
+        return ColorSegmenter.segment_clip(segmenter, frames)
+
+    monkeypatch.setattr(PaintedSegmenter, "segment_clip", interrupt)
+    output = tmp_path / "result"
+    assert demo.main(["--input", str(clip), "--output", str(output), *model]) == 130
+    assert f"what was written to {output} stays" in capsys.readouterr().err
+    assert 0 < len(frames_in(output)) < 12
+
+
+def run_script(*arguments):
+    return subprocess.run(
+        [sys.executable, str(DEMO), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+
+
+def test_script_tells_a_mistake_in_one_line_and_its_exit_status(tmp_path):
+    finished = run_script(
+        "--weights", str(tmp_path / "none.safetensors"), "--output", str(tmp_path / "result")
+    )
+    assert finished.returncode == 1
+    (line,) = finished.stderr.splitlines()
+    assert line == f"error: Weights {tmp_path}/none.safetensors do not exist."
+    assert finished.stdout == ""
+
+
+def test_help_explains_every_option(demo, capsys):
+    with pytest.raises(SystemExit) as finished:
+        demo.main(["--help"])
+    assert finished.value.code == 0
+    explained = capsys.readouterr().out
+    for option in vars(demo.parse_arguments([])):
+        assert f"--{option.replace('_', '-')}" in explained
