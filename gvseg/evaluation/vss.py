@@ -140,7 +140,6 @@ class VideoSemanticMetric:
         self.num_windows = dict.fromkeys(windows, 0)
         self._truth: RestingPixels | None = None
         self._prediction: RestingPixels | None = None
-        self._num_frames = 0
 
     def update(self, record: Record, truth: FrameLabels, prediction: FrameSegments) -> None:
         """Take in the next frame of a video."""
@@ -155,12 +154,10 @@ class VideoSemanticMetric:
             self._score_windows(self._truth, self._prediction)
             self._truth.update(true_classes)
             self._prediction.update(predicted_classes)
-        self._num_frames += 1
 
     def _score_windows(self, truth: RestingPixels, prediction: RestingPixels) -> None:
         for window in self.consistency_sum:
-            if self._num_frames < window:
-                continue
+            # NaN while the video is shorter than the window: nothing has rested for so long.
             share = _share(truth.over(window), prediction.over(window))
             if not np.isnan(share):
                 self.consistency_sum[window] += share
@@ -169,7 +166,6 @@ class VideoSemanticMetric:
     def end_video(self, record: Record) -> None:
         """Forget the pixels of the video."""
         self._truth = self._prediction = None
-        self._num_frames = 0
 
     def merge(self, other: VideoSemanticMetric) -> None:
         """Add what another process counted."""

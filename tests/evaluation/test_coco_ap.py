@@ -98,6 +98,16 @@ def test_detection_inside_a_crowd_is_no_error():
     assert metric.compute()["AP"] == pytest.approx(1.0)
 
 
+def test_stated_areas_choose_the_size_range():
+    truth = labels_of(instance_segments(box_masks((0, 0, 9, 9)), [0], [1]))
+    truth.areas[:] = 32**2 + 1
+    metric = InstanceApMetric(["0"])
+    metric.update({}, truth, instance_segments(box_masks((0, 0, 9, 9)), [0], [1]))
+    scores = metric.compute()
+    assert scores["APm"] == pytest.approx(1.0)
+    assert np.isnan(scores["APs"])
+
+
 def test_segments_of_a_map_score_as_their_masks():
     masks = box_masks((0, 0, 9, 9), (20, 20, 30, 30))
     index_map = np.where(masks[0], 0, np.where(masks[1], 1, -1)).astype(np.int16)
