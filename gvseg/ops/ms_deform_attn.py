@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gvseg.ops.library import is_compiled, log_backend
 from gvseg.ops.reference import ms_deform_attn_reference, sampling_dtype
 
 
@@ -34,9 +35,14 @@ def ms_deform_attn(
         attention_weights: (B, Q, M, L, P) after the softmax, of the dtype of the locations.
 
     Raises:
-        ValueError: a shape or dtype does not fit; the message names the argument.
+        ValueError: a shape, dtype or device does not fit; the message names the argument.
     """
-    return ms_deform_attn_reference(value, spatial_shapes, sampling_locations, attention_weights)
+    if not is_compiled(value.device.type):
+        return ms_deform_attn_reference(
+            value, spatial_shapes, sampling_locations, attention_weights
+        )
+    sizes = [size for shape in spatial_shapes for size in shape]
+    return torch.ops.gvseg.ms_deform_attn(value, sizes, sampling_locations, attention_weights)
 
 
 class MSDeformAttn(nn.Module):
@@ -66,6 +72,7 @@ class MSDeformAttn(nn.Module):
         self.value_proj = nn.Linear(embed_dim, embed_dim)
         self.output_proj = nn.Linear(embed_dim, embed_dim)
         self.reset_parameters()
+        log_backend()
 
     def reset_parameters(self) -> None:
         """Start with each head looking in its own direction, point p at p pixels, all equal."""
