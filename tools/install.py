@@ -64,9 +64,7 @@ def install(venv: Path, torch_index: str | None, detectron2_source: str) -> None
     run(python, script, "--source", detectron2_source, "--constraint", constraints)
 
     step(5, "gvseg with its compiled operator, and the tools for tests and lint")
-    # The operator is built against the torch installed above, not one of an isolated build.
-    editable = ["--no-build-isolation", "--editable", f"{ROOT}[dev]"]
-    pip(python, "install", "--constraint", constraints, *editable)
+    install_gvseg(python, constraints, log=venv / "gvseg-install.log")
     run(python, "-c", "from gvseg import ops; print(ops.backend_summary())")
     say(f"\ngvseg is installed in {venv}")
 
@@ -141,6 +139,39 @@ def repin(constraints: str, versions: dict[str, str | None]) -> str:
     ]
     lines += [f"{name}=={version}" for name, version in versions.items() if version]
     return "\n".join(lines) + "\n"
+
+
+def install_gvseg(python: Path, constraints: Path, log: Path) -> None:
+    """Install this checkout in place; everything that pip and the compiler say goes to `log`."""
+    # The operator is built against the torch installed above, not one of an isolated build.
+    editable = ["--no-build-isolation", "--editable", f"{ROOT}[dev]"]
+    command = [str(python), "-m", "pip", "install", "--verbose", "--constraint", str(constraints)]
+    shown = set()
+    with (
+        log.open("w") as file,
+        subprocess.Popen(
+            [*command, *editable],
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process,
+    ):
+        assert process.stdout is not None
+        for line in process.stdout:
+            file.write(line)
+            text = line.strip()
+            # setup.py runs more than once; what it says of its choices is wanted once.
+            if text.startswith(SHOWN) and text not in shown:
+                shown.add(text)
+                say(text)
+    if process.returncode:
+        sys.stderr.writelines(f"{line}\n" for line in log.read_text().splitlines()[-60:])
+        say(f"The whole report is in {log}.")
+        raise subprocess.CalledProcessError(process.returncode, [*command, *editable])
+
+
+SHOWN = ("gvseg: ", "Collecting ", "Successfully ")
 
 
 def step(number: int, text: str) -> None:
