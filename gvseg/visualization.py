@@ -28,6 +28,9 @@ SMALLEST_LETTER = 11  # pixels; smaller ones cannot be read
 LETTERS_PER_SIDE = 34  # height of a letter as a share of the frame's short side
 LINES_PER_SIDE = 300  # width of an outline, likewise
 SMALLEST_STUFF = 0.004  # share of the frame below which a stuff region gets no label
+LARGEST_OVERLAP = 0.1  # share of a label that others may hide
+CROWD = 12  # segments; with more, labels larger than their object shrink to the identity
+BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601
 DARK_INK_ABOVE = 140  # luma of a plate on which black letters read better than white ones
 # Colours of successive identities in OKLCh. A search over steps and orders found these: any two
@@ -142,7 +145,7 @@ def _outline(
     picture: np.ndarray, segments: FrameSegments, colors: np.ndarray, is_thing: np.ndarray
 ) -> None:
     """Draw the contour of each segment into the picture: strong for things, fine for stuff."""
-    width = _scaled(picture, LINES_PER_SIDE, smallest=1)
+    width = _scaled(min(picture.shape[:2]), LINES_PER_SIDE, smallest=1)
     for position in np.argsort(is_thing, kind="stable"):  # things over stuff
         box = _bounding_box(segments.mask(position))
         if box is None:
@@ -160,100 +163,115 @@ def _outline(
 def _label(
     picture: np.ndarray, segments: FrameSegments, legend: ClassLegend, colors: np.ndarray
 ) -> np.ndarray:
-    """Write the labels of all segments, the surest first, where they hide one another least."""
-    letter = _scaled(picture, LETTERS_PER_SIDE, smallest=SMALLEST_LETTER)
+    """Write the labels of all segments, the surest first."""
     canvas = Image.fromarray(picture)
-    draw = ImageDraw.Draw(canvas)
-    taken: list[Box] = []
+    labels = _Labels(canvas, is_crowded=len(segments) > CROWD)
     for position in np.argsort(-segments.scores, kind="stable"):
         class_index = int(segments.classes[position])
+        name = legend.names[class_index]
         mask = segments.mask(position)
-        color: Color = tuple(colors[position].tolist())
+        box = _bounding_box(mask)
+        if box is None:
+            continue
         if legend.is_thing[class_index]:
-            text = f"{legend.names[class_index]} {segments.ids[position]}"
-            _draw_tag(draw, f"{text}  {segments.scores[position]:.2f}", mask, color, letter, taken)
+            identity = str(segments.ids[position])
+            named = f"{name} {identity}"
+            full = f"{named}  {segments.scores[position]:.2f}"
+            labels.tag([full, named, identity], box, tuple(colors[position].tolist()))
         elif mask.mean() >= SMALLEST_STUFF:
-            _draw_name(draw, legend.names[class_index], mask, letter, taken)
+            labels.name(name, box, mask)
     return np.asarray(canvas)
 
 
-def _draw_tag(
-    draw: ImageDraw.ImageDraw,
-    text: str,
-    mask: np.ndarray,
-    color: Color,
-    letter: int,
-    taken: list[Box],
-) -> None:
-    """Write a thing's label on a plate of its colour at its bounding box."""
-    box = _bounding_box(mask)
-    if box is None:
-        return
-    left, top, right, bottom = box
-    font = _font(letter)
-    padding = max(letter // 4, 2)
-    width = round(draw.textlength(text, font)) + 2 * padding
-    height = letter + 2 * padding
-    places = [
-        (left, top - height),  # above
-        (left, bottom),  # below
-        (left, top),  # inside
-        (right, top),  # beside
-        (left - width, top),
-        (left, (top + bottom - height) // 2),
-    ]
-    plate = _place(places, (width, height), mask.shape, taken)
-    draw.rounded_rectangle(
-        (plate[0], plate[1], plate[2] - 1, plate[3] - 1), radius=padding, fill=color
-    )
-    ink = (0, 0, 0) if np.dot(color, LUMA) > DARK_INK_ABOVE else (255, 255, 255)
-    draw.text((plate[0] + padding, (plate[1] + plate[3]) / 2), text, ink, font, anchor="lm")
+class _Labels:
+    """Writes labels into a picture so that none hides another.
 
-
-def _draw_name(
-    draw: ImageDraw.ImageDraw, text: str, mask: np.ndarray, letter: int, taken: list[Box]
-) -> None:
-    """Write the name of a stuff region where the region is widest."""
-    box = _bounding_box(mask)
-    if box is None:
-        return
-    left, top, right, bottom = box
-    # A margin of one pixel, for the region ends where the frame does.
-    part = np.pad(mask[top:bottom, left:right].astype(np.uint8), 1)
-    distance = cv2.distanceTransform(part, cv2.DIST_L2, 3)
-    row, column = np.unravel_index(distance.argmax(), distance.shape)
-    font = _font(letter)
-    stroke = max(letter // 7, 1)
-    width = round(draw.textlength(text, font)) + 2 * stroke
-    height = letter + 2 * stroke
-    x, y = left + int(column) - width // 2, top + int(row) - height // 2
-    places = [(x, y), (x, y - height), (x, y + height)]
-    plate = _place(places, (width, height), mask.shape, taken)
-    middle = ((plate[0] + plate[2]) / 2, (plate[1] + plate[3]) / 2)
-    draw.text(
-        middle, text, (255, 255, 255), font, anchor="mm", stroke_width=stroke, stroke_fill=(0, 0, 0)
-    )
-
-
-def _place(
-    corners: list[tuple[int, int]],
-    size: tuple[int, int],
-    frame: tuple[int, ...],
-    taken: list[Box],
-) -> Box:
-    """Return where a label of (width, height) hides the least of others, and note it in `taken`.
-
-    Of equal places the first is best; each is moved into the frame (H, W) where it juts out.
+    Args:
+        canvas: the picture.
+        is_crowded: shorten the labels of things that are smaller than their label.
     """
-    width, height = size
-    boxes = []
-    for corner_x, corner_y in corners:
-        x = max(min(corner_x, frame[1] - width), 0)
-        y = max(min(corner_y, frame[0] - height), 0)
-        boxes.append((x, y, x + width, y + height))
-    best = min(boxes, key=lambda box: _shared_area(box, taken))
-    taken.append(best)
-    return best
+
+    def __init__(self, canvas: Image.Image, *, is_crowded: bool) -> None:
+        self.draw = ImageDraw.Draw(canvas)
+        self.frame = canvas.size  # width and height
+        self.letter = _scaled(min(self.frame), LETTERS_PER_SIDE, SMALLEST_LETTER)
+        self.font = _font(self.letter)
+        self.is_crowded = is_crowded
+        self.taken: list[Box] = []
+
+    def tag(self, texts: list[str], box: Box, color: Color) -> None:
+        """Write a thing's label on a plate of its colour at its box.
+
+        Args:
+            texts: the label and shorter forms of it; the first that finds room is written.
+            box: of the thing.
+            color: of the plate.
+        """
+        padding = max(self.letter // 4, 2)
+        height = self.letter + 2 * padding
+        left, top, right, bottom = box
+        for text in texts:
+            width = round(self.draw.textlength(text, self.font)) + 2 * padding
+            if self.is_crowded and width > right - left and text != texts[-1]:
+                continue
+            corners = [
+                (left, top - height),  # above
+                (left, bottom),  # below
+                (left, top),  # inside
+                (right, top),  # beside
+                (left - width, top),
+                (left, (top + bottom - height) // 2),
+            ]
+            plate = self.take_room(corners, (width, height))
+            if plate is not None:
+                corner = (plate[2] - 1, plate[3] - 1)
+                self.draw.rounded_rectangle((plate[:2], corner), radius=padding, fill=color)
+                ink = BLACK if np.dot(color, LUMA) > DARK_INK_ABOVE else WHITE
+                start = (plate[0] + padding, (plate[1] + plate[3]) / 2)
+                self.draw.text(start, text, ink, self.font, anchor="lm")
+                return
+
+    def name(self, text: str, box: Box, mask: np.ndarray) -> None:
+        """Write the name of a stuff region where the region is widest."""
+        left, top, right, bottom = box
+        # A margin of one pixel, for the region ends where the frame does.
+        part = np.pad(mask[top:bottom, left:right].astype(np.uint8), 1)
+        distance = cv2.distanceTransform(part, cv2.DIST_L2, 3)
+        row, column = np.unravel_index(distance.argmax(), distance.shape)
+        stroke = max(self.letter // 7, 1)
+        width = round(self.draw.textlength(text, self.font)) + 2 * stroke
+        height = self.letter + 2 * stroke
+        x, y = left + int(column) - width // 2, top + int(row) - height // 2
+        plate = self.take_room([(x, y), (x, y - height), (x, y + height)], (width, height))
+        if plate is not None:
+            middle = ((plate[0] + plate[2]) / 2, (plate[1] + plate[3]) / 2)
+            self.draw.text(
+                middle,
+                text,
+                WHITE,
+                self.font,
+                anchor="mm",
+                stroke_width=stroke,
+                stroke_fill=BLACK,
+            )
+
+    def take_room(self, corners: list[tuple[int, int]], size: tuple[int, int]) -> Box | None:
+        """Return the place for a label of (width, height) that hides the least of others.
+
+        Of equal places the first is best; each is moved into the frame where it juts out. None
+        where even the best would hide too much.
+        """
+        width, height = size
+        boxes = []
+        for corner_x, corner_y in corners:
+            x = max(min(corner_x, self.frame[0] - width), 0)
+            y = max(min(corner_y, self.frame[1] - height), 0)
+            boxes.append((x, y, x + width, y + height))
+        best = min(boxes, key=lambda box: _shared_area(box, self.taken))
+        if _shared_area(best, self.taken) > LARGEST_OVERLAP * width * height:
+            return None
+        self.taken.append(best)
+        return best
 
 
 def _shared_area(box: Box, others: list[Box]) -> int:
@@ -275,8 +293,8 @@ def _bounding_box(mask: np.ndarray) -> Box | None:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def _scaled(picture: np.ndarray, parts: int, smallest: int) -> int:
-    return max(round(min(picture.shape[:2]) / parts), smallest)
+def _scaled(short_side: int, parts: int, smallest: int) -> int:
+    return max(round(short_side / parts), smallest)
 
 
 @lru_cache

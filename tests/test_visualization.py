@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from PIL import Image
 
 from detectron2.data.catalog import Metadata
 
@@ -7,7 +8,7 @@ from gvseg.structures import FrameSegments
 from gvseg.visualization import (
     ClassLegend,
     _font,
-    _place,
+    _Labels,
     draw_segments,
     identity_color,
 )
@@ -105,14 +106,37 @@ def test_label_of_an_object_in_a_corner_is_wholly_in_the_frame(box):
     assert np.ptp(rows) >= np.ptp(rows_whole) - 9 - 1  # less the object itself
 
 
+def make_labels(*, is_crowded=False):
+    return _Labels(Image.new("RGB", (200, 120)), is_crowded=is_crowded)
+
+
 def test_labels_of_neighbours_avoid_each_other():
-    taken = []
+    labels = make_labels()
     corners = [(10, 10), (10, 40), (80, 10)]
-    first = _place(corners, (50, 12), SIZE, taken)
-    second = _place(corners, (50, 12), SIZE, taken)
-    third = _place(corners, (50, 12), SIZE, taken)
-    assert (first[:2], second[:2], third[:2]) == ((10, 10), (10, 40), (80, 10))
-    assert taken == [first, second, third]
+    places = [labels.take_room(corners, (50, 12)) for _ in range(4)]
+    assert [place and place[:2] for place in places] == [(10, 10), (10, 40), (80, 10), None]
+
+
+def test_label_without_room_shrinks_to_its_shorter_form_or_is_left_out():
+    labels = make_labels()
+    labels.taken = [(0, 0, 80, 120), (120, 0, 200, 120)]  # a gap of 40 pixels is left
+    labels.tag(["person 17  0.95", "17"], (90, 50, 110, 70), (200, 30, 40))
+    left, _, right, _ = labels.taken[2]
+    assert 80 <= left < right <= 120
+    labels.taken.append((80, 0, 120, 120))
+    labels.tag(["person 18  0.95", "18"], (90, 50, 110, 70), (200, 30, 40))
+    assert len(labels.taken) == 4
+
+
+@pytest.mark.parametrize(("width", "is_whole"), [(20, False), (180, True)])
+def test_label_larger_than_its_object_shrinks_in_a_crowd(width, is_whole):
+    full = {}
+    for is_crowded in (False, True):
+        labels = make_labels(is_crowded=is_crowded)
+        labels.tag(["person 17  0.95", "17"], (10, 50, 10 + width, 90), (200, 30, 40))
+        (place,) = labels.taken
+        full[is_crowded] = place[2] - place[0] > 50
+    assert full == {False: True, True: is_whole}
 
 
 @pytest.mark.parametrize("factor", [1, 3, 9])
