@@ -14,3 +14,8 @@ def small_benchmarks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_coco128(tmp_path)
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
     return tmp_path
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a change that means to move numbers write new ones, to be read in the diff."""
+    parser.addoption("--update-golden", action="store_true", help="rewrite tests/golden")

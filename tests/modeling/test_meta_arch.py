@@ -1,34 +1,10 @@
-from pathlib import Path
-
 import pytest
 import torch
 
-from detectron2.modeling import build_model
 from detectron2.structures import BitMasks, Instances
 
-import gvseg.modeling  # noqa: F401  registers the meta-architecture
-from gvseg.config import load_config
 from gvseg.modeling.meta_arch import VOID, instance_targets, split_frames, stuff_targets
-
-BASE = Path(__file__).parents[2] / "configs" / "base" / "mask2former_effnet_lite0.yaml"
-TINY = [
-    "MODEL.DEVICE", "cpu",
-    "MODEL.TIMM.WEIGHTS", "",
-    "MODEL.SEM_SEG_HEAD.NUM_CLASSES", "5",
-    "MODEL.SEM_SEG_HEAD.CONVS_DIM", "32",
-    "MODEL.SEM_SEG_HEAD.MASK_DIM", "16",
-    "MODEL.SEM_SEG_HEAD.TRANSFORMER_ENC_LAYERS", "1",
-    "MODEL.MASK_FORMER.HIDDEN_DIM", "32",
-    "MODEL.MASK_FORMER.NHEADS", "4",
-    "MODEL.MASK_FORMER.NUM_OBJECT_QUERIES", "7",
-    "MODEL.MASK_FORMER.DEC_LAYERS", "3",
-    "MODEL.MASK_FORMER.TRAIN_NUM_POINTS", "64",
-]  # fmt: skip
-
-
-def build(*overrides):
-    torch.manual_seed(0)
-    return build_model(load_config(BASE, [*TINY, *overrides]))
+from tests.tiny_model import build_tiny as build
 
 
 def object_frames(num_frames=3, size=(48, 64)):
