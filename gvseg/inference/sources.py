@@ -19,7 +19,7 @@ import av
 import cv2
 import numpy as np
 
-from gvseg.data.frames import read_frame
+from gvseg.data.frames import frame_size, read_frame
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
 _GLOB_CHARACTERS = frozenset("*?[")
@@ -101,7 +101,7 @@ class ImageSource:
         self.name = name
         self.frame_rate = frame_rate
         self.num_frames: int | None = len(self.files)
-        self.size: tuple[int, int] = _size(read_frame(self.files[0]))
+        self.size: tuple[int, int] = frame_size(self.files[0])
 
     @classmethod
     def from_folder(cls, folder: Path, *, frame_rate: Fraction | None = None) -> ImageSource:
