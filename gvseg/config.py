@@ -1,7 +1,7 @@
 """Every config key of gvseg with its default, and how a YAML becomes a config.
 
-Keys of the core keep the names of Mask2Former, so that its YAMLs load once `MODEL.META_ARCHITECTURE`
-is `GvSeg`. Keys of our own live under `MODEL.GVSEG`; a project adds its own node in `add_config`.
+Keys of the core keep the names of Mask2Former, so that its YAMLs load once
+`MODEL.META_ARCHITECTURE` is `GvSeg`. Keys of our own live under `MODEL.GVSEG`; a project adds its own node in `add_config`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import importlib
 from pathlib import Path
 
 import yaml
+
 from detectron2.config import CfgNode, get_cfg
 
 
