@@ -177,7 +177,8 @@ def main() -> None:
         license="Apache-2.0",
         python_requires=">=3.10",
         install_requires=[
-            "av>=12",
+            "av>=17",  # earlier ones read the colours of HD video wrongly
+            "matplotlib>=3.6",
             "numpy>=1.26",
             "opencv-python-headless>=4.8",
             "pillow>=10",
