@@ -1,7 +1,8 @@
 """Every config key of gvseg with its default, and how a YAML becomes a config.
 
 Keys of the core keep the names of Mask2Former, so that its YAMLs load once
-`MODEL.META_ARCHITECTURE` is `GvSeg`. Keys of our own live under `MODEL.GVSEG`; a project adds its own node in `add_config`.
+`MODEL.META_ARCHITECTURE` is `GvSeg`. Keys of our own live under `MODEL.GVSEG`; a project adds its
+own node in `add_config`.
 """
 
 from __future__ import annotations
