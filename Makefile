@@ -47,8 +47,9 @@ reinstall:
 demo: install
 	@$(BIN)/python demo/demo.py --input demo/data/pedestrians.mp4 --output $(OUTPUT)
 
+# Tensors in tests are small: more threads only get in each other's way.
 test: install
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: install
 	@echo "==> ruff"
