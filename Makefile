@@ -35,7 +35,7 @@ install: $(STAMP)
 
 $(STAMP): $(INSTALL_INPUTS) $(OPERATOR_SOURCES)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
-		echo "gvseg needs Python 3.10 or newer; $(PYTHON) is not. Name another: make PYTHON=python3.11"; exit 1; }
+		echo "gvseg needs Python 3.10 or newer; $(PYTHON) is not. Name another: make PYTHON=python3.11" >&2; exit 1; }
 	@$(PYTHON) tools/install.py --venv $(VENV) --detectron2 $(DETECTRON2) \
 		$(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
 	@touch $@
@@ -72,8 +72,9 @@ format: install
 	@$(BIN)/ruff format .
 	@$(if $(OPERATOR_SOURCES),$(BIN)/clang-format -i $(OPERATOR_SOURCES))
 
+# Without the built operator the installation is no longer whole, hence the stamp.
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache gvseg/ops/*.so
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache gvseg/ops/*.so $(STAMP)
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 distclean: clean
