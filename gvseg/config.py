@@ -8,7 +8,9 @@ own node in `add_config`.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from pathlib import Path
+from types import ModuleType
 
 import yaml
 
@@ -32,7 +34,7 @@ def load_config(config_file: str | Path, overrides: list[str] | None = None) -> 
     cfg = get_cfg()
     add_gvseg_config(cfg)
     for project in _projects(path):
-        importlib.import_module(f"projects.{project}").add_config(cfg)
+        _import_project(project, path).add_config(cfg)
     try:
         # YAMLs are data here: constructors such as !!python/object are refused.
         cfg.merge_from_file(str(path), allow_unsafe=False)
@@ -52,13 +54,26 @@ def _reason(error: Exception) -> str:
 
 def _projects(path: Path) -> list[str]:
     """Names under `PROJECTS` of a YAML or, where it has none, of its bases."""
-    content = yaml.safe_load(path.read_text()) or {}
+    try:
+        content = yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not plain YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds a {type(content).__name__}, not keys and values.")
     if "PROJECTS" in content or "_BASE_" not in content:
         return content.get("PROJECTS", [])
     base = path.parent / content["_BASE_"]
     if not base.is_file():
         raise FileNotFoundError(f"{path} names the base {base}, which does not exist.")
     return _projects(base)
+
+
+def _import_project(name: str, path: Path) -> ModuleType:
+    if importlib.util.find_spec("projects") is None or not importlib.util.find_spec(
+        f"projects.{name}"
+    ):
+        raise ValueError(f"{path} names the project {name!r}, but there is no projects/{name}.")
+    return importlib.import_module(f"projects.{name}")
 
 
 def add_gvseg_config(cfg: CfgNode) -> None:
@@ -75,9 +90,7 @@ def _add_input(cfg: CfgNode) -> None:
     cfg.INPUT.DATASET_MAPPER_NAME = ""  # read from Mask2Former YAMLs; the benchmark decides here
     cfg.INPUT.COLOR_AUG_SSD = False  # photometric jitter: brightness, contrast, saturation, hue
     cfg.INPUT.SIZE_DIVISIBILITY = -1  # read from Mask2Former YAMLs; MODEL.MASK_FORMER has ours
-    cfg.INPUT.CROP.SINGLE_CATEGORY_MAX_AREA = (
-        1.0  # redraw crops that one class covers more than this
-    )
+    cfg.INPUT.CROP.SINGLE_CATEGORY_MAX_AREA = 1.0  # redraw crops of which one class covers more
     cfg.INPUT.IMAGE_SIZE = 1024  # side of the square that large-scale jitter crops and pads to
     cfg.INPUT.MIN_SCALE = 0.1  # large-scale jitter, relative to IMAGE_SIZE
     cfg.INPUT.MAX_SCALE = 2.0
@@ -131,7 +144,7 @@ def _add_mask_former(cfg: CfgNode) -> None:
     former.OVERSAMPLE_RATIO = 3.0  # candidates per point, of which the most uncertain are kept
     former.IMPORTANCE_SAMPLE_RATIO = 0.75  # share of points chosen by uncertainty
     former.TEST = CfgNode()
-    former.TEST.SEMANTIC_ON = True
+    former.TEST.SEMANTIC_ON = True  # these three are read from YAMLs; MODEL.GVSEG.TASK decides
     former.TEST.INSTANCE_ON = False
     former.TEST.PANOPTIC_ON = False
     former.TEST.OBJECT_MASK_THRESHOLD = 0.8  # panoptic: score below which a query is dropped
@@ -141,7 +154,7 @@ def _add_mask_former(cfg: CfgNode) -> None:
     head = cfg.MODEL.SEM_SEG_HEAD
     head.NAME = "MaskFormerHead"
     head.MASK_DIM = 256
-    head.PIXEL_DECODER_NAME = "MSDeformAttnPixelDecoder"
+    head.PIXEL_DECODER_NAME = "MSDeformAttnPixelDecoder"  # the only one there is
     head.TRANSFORMER_ENC_LAYERS = 6  # of the pixel decoder
     head.DEFORMABLE_TRANSFORMER_ENCODER_IN_FEATURES = ["res3", "res4", "res5"]
     head.DEFORMABLE_TRANSFORMER_ENCODER_N_POINTS = 4
@@ -150,7 +163,7 @@ def _add_mask_former(cfg: CfgNode) -> None:
 
 
 def _add_backbones(cfg: CfgNode) -> None:
-    cfg.MODEL.RESNETS.STEM_TYPE = "basic"  # read from Mask2Former YAMLs, as are the next two
+    cfg.MODEL.RESNETS.STEM_TYPE = "basic"  # the only one there is, as in the next two
     cfg.MODEL.RESNETS.RES4_DILATION = 1
     cfg.MODEL.RESNETS.RES5_MULTI_GRID = [1, 1, 1]
     cfg.MODEL.SWIN = CfgNode()
@@ -184,9 +197,7 @@ def _add_gvseg(cfg: CfgNode) -> None:
     gvseg.TASK = "vis"  # vis, vss, vps or evs
     gvseg.TUBE = "clip"  # one query set for a clip, or "frame": frames folded into the batch
     gvseg.POSITION_DIMS = 3  # sine encoding over (t, y, x), or 2 as in the image model
-    gvseg.CLASS_HEAD_RESET = (
-        False  # start anew where the class head of MODEL.WEIGHTS has another size
-    )
+    gvseg.CLASS_HEAD_RESET = False  # start anew a class head that has another size in MODEL.WEIGHTS
     gvseg.ATTENTION_MASK = "resample_features"  # intermediate masks from features resampled to the
     # level's size (faster), or "resample_masks" for the numbers of Mask2Former to the last digit
     gvseg.TEST = CfgNode()

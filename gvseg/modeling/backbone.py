@@ -10,7 +10,7 @@ from pathlib import Path
 import timm
 from timm.layers import freeze_batch_norm_2d
 from timm.models import FeatureInfo
-from torch import Tensor
+from torch import Tensor, nn
 
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec
@@ -30,10 +30,12 @@ class TimmBackbone(Backbone):
         weights: a file of ImageNet weights; "package" for those of the model's pip package; empty
             to start from random weights.
         norm: "FrozenBN" to keep statistics and scale of batch norms as loaded, "BN" to train them.
+        freeze_at: stages that are not trained, as detectron2 counts them for its ResNets: 1 is all
+            before res2, 2 goes to the end of res2, and so on; 0 trains everything.
     """
 
     @configurable
-    def __init__(self, *, name: str, weights: str, norm: str) -> None:
+    def __init__(self, *, name: str, weights: str, norm: str, freeze_at: int = 0) -> None:
         super().__init__()
         if norm not in ("FrozenBN", "BN"):
             raise ValueError(f"MODEL.TIMM.NORM is {norm!r}; choose FrozenBN or BN.")
@@ -53,6 +55,8 @@ class TimmBackbone(Backbone):
             load_imagenet_weights(self.body, path)
         if norm == "FrozenBN":
             self.body = freeze_batch_norm_2d(self.body)
+        names = info.module_name()
+        _freeze(self.body, [names[index] for index in wanted], freeze_at)
         channels = info.channels()
         self._out_features = list(NAMES.values())
         self._out_feature_strides = {name: stride for stride, name in NAMES.items()}
@@ -63,7 +67,12 @@ class TimmBackbone(Backbone):
         options = cfg.MODEL.TIMM
         # MODEL.WEIGHTS holds the backbone too, so nothing else need be installed to run a model.
         weights = "" if cfg.MODEL.WEIGHTS else options.WEIGHTS
-        return {"name": options.NAME, "weights": weights, "norm": options.NORM}
+        return {
+            "name": options.NAME,
+            "weights": weights,
+            "norm": options.NORM,
+            "freeze_at": cfg.MODEL.BACKBONE.FREEZE_AT,
+        }
 
     def forward(self, frames: Tensor) -> dict[str, Tensor]:
         """Return the features of (N, 3, H, W), each (N, C, h, w), by name."""
@@ -77,3 +86,27 @@ class TimmBackbone(Backbone):
     def size_divisibility(self) -> int:
         """Frames should be multiples of the coarsest stride."""
         return max(NAMES)
+
+
+def _freeze(body: nn.Module, stage_ends: list[str], freeze_at: int) -> None:
+    """Exclude the first stages of a model from training.
+
+    Args:
+        body: parameters are registered in the order in which they are used.
+        stage_ends: names of the modules that end res2 to res5.
+        freeze_at: see `TimmBackbone`.
+    """
+    if not 0 <= freeze_at <= len(stage_ends) + 1:
+        raise ValueError(f"MODEL.BACKBONE.FREEZE_AT is {freeze_at}; give 0 to 5.")
+    if freeze_at == 0:
+        return
+    parameters = list(body.named_parameters())
+    end = stage_ends[max(freeze_at - 2, 0)].replace(".", "_")  # timm writes stages_0 for stages.0
+    inside = [
+        index
+        for index, (name, _) in enumerate(parameters)
+        if name.replace(".", "_").startswith(f"{end}_")
+    ]
+    num_frozen = inside[0] if freeze_at == 1 else inside[-1] + 1
+    for _, parameter in parameters[:num_frozen]:
+        parameter.requires_grad_(False)

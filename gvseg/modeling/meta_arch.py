@@ -73,6 +73,7 @@ class GvSeg(nn.Module):
         tube = cfg.MODEL.GVSEG.TUBE
         if tube not in ("clip", "frame"):
             raise ValueError(f"MODEL.GVSEG.TUBE is {tube!r}; choose clip or frame.")
+        _refuse_other_models(cfg)
         backbone = build_backbone(cfg)
         return {
             "backbone": backbone,
@@ -165,6 +166,19 @@ class GvSeg(nn.Module):
             masks=F.pad(masks, spare).to(self.device),
             ids=torch.cat([part.ids for part in parts]).to(self.device),
         )
+
+
+def _refuse_other_models(cfg: CfgNode) -> None:
+    """Stop at a YAML that asks for a part of Mask2Former that is not built here."""
+    resnets, head = cfg.MODEL.RESNETS, cfg.MODEL.SEM_SEG_HEAD
+    for key, value, wanted in (
+        ("RESNETS.STEM_TYPE", resnets.STEM_TYPE, "basic"),
+        ("RESNETS.RES4_DILATION", resnets.RES4_DILATION, 1),
+        ("RESNETS.RES5_MULTI_GRID", list(resnets.RES5_MULTI_GRID), [1, 1, 1]),
+        ("SEM_SEG_HEAD.PIXEL_DECODER_NAME", head.PIXEL_DECODER_NAME, "MSDeformAttnPixelDecoder"),
+    ):
+        if value != wanted:
+            raise ValueError(f"MODEL.{key} is {value!r}; only {wanted!r} is supported.")
 
 
 def instance_targets(instances: list) -> ClipTargets:

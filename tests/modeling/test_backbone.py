@@ -46,6 +46,25 @@ def test_frozen_norms_neither_train_nor_drift():
         assert bool(trained) is moves
 
 
+@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "convnext_atto", "resnet18"])
+def test_frozen_stages_get_no_gradient(name):
+    """A stage that still learns, and all after it, do get one."""
+    for freeze_at, first in ((0, None), (1, None), (2, "res3"), (4, "res5"), (5, "none")):
+        backbone = TimmBackbone(name=name, weights="", norm="BN", freeze_at=freeze_at)
+        features = backbone(torch.randn(2, 3, 64, 64))
+        learns = [key for key, feature in features.items() if feature.requires_grad]
+        expected = [key for key in features if first is None or key >= first]
+        assert learns == ([] if first == "none" else expected)
+        trained = sum(parameter.requires_grad for parameter in backbone.parameters())
+        everything = sum(1 for _ in backbone.parameters())
+        assert (trained == everything) is (freeze_at == 0)
+
+
+def test_freezing_beyond_the_last_stage_is_refused():
+    with pytest.raises(ValueError, match=r"FREEZE_AT is 6"):
+        TimmBackbone(name="resnet18", weights="", norm="BN", freeze_at=6)
+
+
 def test_model_without_the_four_strides_is_refused():
     with pytest.raises(ValueError, match=r"strides \["):
         TimmBackbone(name="vit_tiny_patch16_224", weights="", norm="BN")

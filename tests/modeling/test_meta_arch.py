@@ -199,6 +199,8 @@ def test_clip_without_objects_gives_only_a_class_loss():
         ("MODEL.GVSEG.POSITION_DIMS", "4"),
         ("MODEL.TIMM.NAME", "no_such_model"),
         ("MODEL.TIMM.NORM", "GN"),
+        ("MODEL.RESNETS.STEM_TYPE", "deeplab"),
+        ("MODEL.SEM_SEG_HEAD.PIXEL_DECODER_NAME", "BasePixelDecoder"),
         ("MODEL.SEM_SEG_HEAD.IN_FEATURES", "['res1']"),
     ],
 )
