@@ -149,7 +149,7 @@ def _add_mask_former(cfg: CfgNode) -> None:
     former.TEST.PANOPTIC_ON = False
     former.TEST.OBJECT_MASK_THRESHOLD = 0.8  # panoptic: score below which a query is dropped
     former.TEST.OVERLAP_THRESHOLD = 0.8  # panoptic: visible share below which a query is dropped
-    former.TEST.SEM_SEG_POSTPROCESSING_BEFORE_INFERENCE = False
+    former.TEST.SEM_SEG_POSTPROCESSING_BEFORE_INFERENCE = False  # read from YAMLs; always done
 
     head = cfg.MODEL.SEM_SEG_HEAD
     head.NAME = "MaskFormerHead"

@@ -47,7 +47,7 @@ class FrameSegments:
     """
 
     frame_index: int
-    ids: np.ndarray  # (N,) int64, identity in the video, counted from 1
+    ids: np.ndarray  # (N,) int64, identity in the video, counted from 1; class + 1 for stuff
     classes: np.ndarray  # (N,) int64, contiguous class index
     scores: np.ndarray  # (N,) float32 in 0..1
     masks: np.ndarray | None = None  # (N, H, W) bool

@@ -57,8 +57,10 @@ def evaluate_dataset(cfg: CfgNode, model: nn.Module, dataset_name: str) -> dict:
     loader = build_test_loader(cfg, dataset_name)
     for index, record in enumerate(loader):
         frames = ImageSource([Path(name) for name in record["file_names"]], name=dataset_name)
+        # A still image has no identities, and a linker would drop what is too weak to start one.
+        link = linker if record["length"] > 1 else None
         for segments in segment_video(
-            segmenter, frames, settings, linker=linker, is_thing=np.array(is_thing)
+            segmenter, frames, settings, linker=link, is_thing=np.array(is_thing)
         ):
             evaluator.process_frame(record, segments)
         if (index + 1) % PROGRESS_PERIOD == 0:
