@@ -202,6 +202,7 @@ def _add_gvseg(cfg: CfgNode) -> None:
     # level's size (faster), or "resample_masks" for the numbers of Mask2Former to the last digit
     gvseg.TEST = CfgNode()
     gvseg.TEST.WINDOW = 1  # frames segmented together
+    gvseg.TEST.FRAMES_PER_STEP = 1  # of which pass backbone and pixel decoder at a time
     gvseg.TEST.MAX_INSTANCES = 100  # best query-class pairs kept in a frame
     gvseg.TEST.SCORE_THRESHOLD = 0.0  # instances below are dropped; the demo sets its own
 

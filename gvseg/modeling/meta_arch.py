@@ -5,6 +5,8 @@ B clips, T frames, N targets of a clip, (H, W) pixels.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -22,6 +24,15 @@ from gvseg.tasks import Task
 VOID = 255  # label of a pixel that belongs to no class
 
 
+@dataclass(frozen=True)
+class FrameFormat:
+    """How frames are prepared for the backbone."""
+
+    mean: list[float]  # of each channel, in 0..255
+    std: list[float]
+    size_divisibility: int  # height and width are padded to a multiple of this
+
+
 @META_ARCH_REGISTRY.register()
 class GvSeg(nn.Module):
     """Mask2Former over clips: backbone, pixel decoder and query decoder.
@@ -36,8 +47,9 @@ class GvSeg(nn.Module):
         criterion: the training loss.
         task: what `sem_seg` and `instances` of the samples mean.
         fold_frames: decode every frame alone (`TUBE: frame`): T is folded into B.
-        pixel_stats: mean and standard deviation of the input channels.
-        size_divisibility: frames are padded to a multiple of this.
+        frame_format: how frames are prepared.
+        frames_per_step: frames that pass backbone and pixel decoder together at inference; these
+            see one frame at a time anyway, and their activations are most of the memory.
     """
 
     pixel_mean: Tensor  # (3, 1, 1)
@@ -53,8 +65,8 @@ class GvSeg(nn.Module):
         criterion: SetCriterion,
         task: Task,
         fold_frames: bool,
-        pixel_stats: tuple[list[float], list[float]],
-        size_divisibility: int,
+        frame_format: FrameFormat,
+        frames_per_step: int = 1,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -63,16 +75,20 @@ class GvSeg(nn.Module):
         self.criterion = criterion
         self.task = task
         self.fold_frames = fold_frames
-        self.size_divisibility = size_divisibility
-        mean, std = pixel_stats
-        self.register_buffer("pixel_mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
-        self.register_buffer("pixel_std", torch.tensor(std).view(-1, 1, 1), persistent=False)
+        self.frames_per_step = frames_per_step
+        self.size_divisibility = frame_format.size_divisibility
+        for name, values in (("mean", frame_format.mean), ("std", frame_format.std)):
+            channels = torch.tensor(values).view(-1, 1, 1)
+            self.register_buffer(f"pixel_{name}", channels, persistent=False)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict:
         tube = cfg.MODEL.GVSEG.TUBE
         if tube not in ("clip", "frame"):
             raise ValueError(f"MODEL.GVSEG.TUBE is {tube!r}; choose clip or frame.")
+        per_step = cfg.MODEL.GVSEG.TEST.FRAMES_PER_STEP
+        if per_step < 1:
+            raise ValueError(f"MODEL.GVSEG.TEST.FRAMES_PER_STEP is {per_step}; give 1 or more.")
         _refuse_other_models(cfg)
         backbone = build_backbone(cfg)
         return {
@@ -82,11 +98,15 @@ class GvSeg(nn.Module):
             "criterion": SetCriterion(cfg),
             "task": Task.parse(cfg.MODEL.GVSEG.TASK),
             "fold_frames": tube == "frame",
-            "pixel_stats": (cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD),
-            # A stride-32 backbone needs 32 whatever the config says.
-            "size_divisibility": max(
-                cfg.MODEL.MASK_FORMER.SIZE_DIVISIBILITY, backbone.size_divisibility, 1
+            "frame_format": FrameFormat(
+                mean=cfg.MODEL.PIXEL_MEAN,
+                std=cfg.MODEL.PIXEL_STD,
+                # A stride-32 backbone needs 32 whatever the config says.
+                size_divisibility=max(
+                    cfg.MODEL.MASK_FORMER.SIZE_DIVISIBILITY, backbone.size_divisibility, 1
+                ),
             ),
+            "frames_per_step": per_step,
         }
 
     @property
@@ -144,13 +164,15 @@ class GvSeg(nn.Module):
         if self.fold_frames:
             frames = frames.flatten(0, 1)[:, None]
         num_frames = frames.shape[1]
-        features = self.backbone(frames.flatten(0, 1))
-        levels, mask_features = self.pixel_decoder(features)
-        return self.query_decoder(
-            [level.unflatten(0, (-1, num_frames)) for level in levels],
-            mask_features.unflatten(0, (-1, num_frames)),
-            with_intermediate=with_intermediate,
-        )
+        frames = frames.flatten(0, 1)
+        per_step = len(frames) if with_intermediate else self.frames_per_step
+        steps = [self.pixel_decoder(self.backbone(part)) for part in frames.split(per_step)]
+        # By level, then the mask features, each for all frames again.
+        maps = [
+            torch.cat(parts).unflatten(0, (-1, num_frames))
+            for parts in zip(*([*levels, masks] for levels, masks in steps), strict=True)
+        ]
+        return self.query_decoder(maps[:-1], maps[-1], with_intermediate=with_intermediate)
 
     def targets(self, sample: dict, size: tuple[int, int]) -> ClipTargets:
         """Return what one clip should be segmented into, padded to `size`."""

@@ -120,6 +120,15 @@ def test_queries_of_a_clip_see_all_its_frames():
     assert not torch.allclose(before.mask_logits[:, :, 0], after.mask_logits[:, :, 0], atol=1e-4)
 
 
+def test_frames_in_steps_give_what_they_give_together():
+    model = build().eval()
+    with torch.inference_mode():
+        one_by_one = model([sample()])
+        model.frames_per_step = 2
+        in_pairs = model([sample()])
+    torch.testing.assert_close(one_by_one.mask_logits, in_pairs.mask_logits, atol=1e-4, rtol=1e-4)
+
+
 def test_a_clip_does_not_depend_on_the_others_of_its_batch():
     model = build().eval()
     first, second = sample(), sample()
@@ -200,6 +209,7 @@ def test_clip_without_objects_gives_only_a_class_loss():
         ("MODEL.TIMM.NAME", "no_such_model"),
         ("MODEL.TIMM.NORM", "GN"),
         ("MODEL.RESNETS.STEM_TYPE", "deeplab"),
+        ("MODEL.GVSEG.TEST.FRAMES_PER_STEP", "0"),
         ("MODEL.SEM_SEG_HEAD.PIXEL_DECODER_NAME", "BasePixelDecoder"),
         ("MODEL.SEM_SEG_HEAD.IN_FEATURES", "['res1']"),
     ],
