@@ -125,14 +125,15 @@ def extensions() -> list[Extension]:
     else:
         say(f"{compiler} does not share PyTorch's OpenMP: CPU kernels will use one thread.")
     sources = sorted([*SOURCES.glob("*.cpp"), *SOURCES.glob("cpu/*.cpp")])
-    headers = sorted(str(path) for path in SOURCES.rglob("*.h"))
+    headers = sorted(str(path) for path in SOURCES.rglob("*.*h"))
     common = {"py_limited_api": True, "depends": headers}
     if toolkit is None:
         say(f"building CPU kernels with {compiler}.")
         names = [str(path) for path in sources]
         return [CppExtension("gvseg.ops._C", names, extra_compile_args={"cxx": flags}, **common)]
     say(f"building CPU kernels with {compiler} and CUDA kernels with {toolkit}.")
-    names = [str(path) for path in [*sources, *sorted(SOURCES.glob("cuda/*.cu"))]]
+    cuda_sources = sorted([*SOURCES.glob("cuda/*.cpp"), *SOURCES.glob("cuda/*.cu")])
+    names = [str(path) for path in [*sources, *cuda_sources]]
     return [
         CUDAExtension(
             "gvseg.ops._C",

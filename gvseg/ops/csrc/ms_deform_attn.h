@@ -1,27 +1,11 @@
-// The sizes of one call, checked, as the kernels of every device take them.
+// Checks that the operators of every device share.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
-#include <vector>
+#include "sizes.h"
 
 namespace gvseg {
-
-struct Level {
-  int32_t height;
-  int32_t width;
-  int32_t start;  // first pixel of the level
-};
-
-struct Sizes {
-  int64_t batch;
-  int64_t pixels;  // of all levels
-  int64_t heads;
-  int64_t channels;  // of a head
-  int64_t queries;
-  int64_t points;
-  std::vector<Level> levels;
-};
 
 // Throws an error that names the argument where shapes, dtypes or devices do not fit.
 // `spatial_shapes` is (H, W) of each level, one after the other.
