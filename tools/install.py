@@ -14,6 +14,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -103,12 +104,13 @@ def check_python(version: tuple[int, ...], python: Path) -> None:
 
 def install_torch(python: Path, constraints: Path, index: str | None) -> None:
     """Install torch and torchvision, or keep what is there, and write the pins that result."""
-    found = output(python, "-c", PRINT_TORCH_VERSION).strip()
+    found, *requirements = output(python, "-c", PRINT_TORCH).splitlines() or [""]
     pins = constraints.read_text()
     if found and release(found) >= OLDEST_TORCH:
         step(3, f"keeping torch {found}, with the torchvision that fits it")
         if f"torch=={found.split('+')[0]}" not in pins.splitlines():
-            constraints.write_text(repin(pins, {"torch": found, "torchvision": None}))
+            loose = ["torch", "torchvision", *map(project_name, requirements)]
+            constraints.write_text(f"{without(pins, loose)}torch=={found}\n")
     else:
         reason = f" in place of torch {found}, which is too old" if found else ""
         step(3, f"torch and torchvision{reason} (with CUDA, some gigabytes)")
@@ -116,10 +118,12 @@ def install_torch(python: Path, constraints: Path, index: str | None) -> None:
     pip(python, "install", "--constraint", constraints, *source, "torch", "torchvision")
 
 
-PRINT_TORCH_VERSION = """
-from importlib.metadata import PackageNotFoundError, version
+# The version of torch, then what it requires, one a line; nothing where there is no torch.
+PRINT_TORCH = """
+from importlib.metadata import PackageNotFoundError, distribution
 try:
-    print(version("torch"))
+    torch = distribution("torch")
+    print(torch.version, *(torch.requires or []), sep="\\n")
 except PackageNotFoundError:
     pass
 """
@@ -130,15 +134,17 @@ def release(version: str) -> tuple[int, ...]:
     return tuple(map(int, re.findall(r"\d+", version.split("+")[0])))
 
 
-def repin(constraints: str, versions: dict[str, str | None]) -> str:
-    """Constraints with other versions of some packages, or, for None, without a pin of theirs."""
-    lines = [
-        line
-        for line in constraints.splitlines()
-        if re.split(r"[=;\s]", line, maxsplit=1)[0] not in versions
-    ]
-    lines += [f"{name}=={version}" for name, version in versions.items() if version]
-    return "\n".join(lines) + "\n"
+def without(constraints: str, names: Iterable[str]) -> str:
+    """Constraints less the pins of some packages."""
+    dropped = set(names)
+    lines = constraints.splitlines(keepends=True)
+    return "".join(line for line in lines if project_name(line) not in dropped)
+
+
+def project_name(requirement: str) -> str:
+    """Package that a requirement or a pin is about: `sympy==1.13.1; ...` -> sympy."""
+    name = re.match(r"[\w.-]*", requirement)
+    return name[0].lower().replace("_", "-") if name else ""
 
 
 def install_gvseg(python: Path, constraints: Path, log: Path) -> None:

@@ -2,11 +2,18 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from tools import install as script
 
 PYTHON = Path(sys.executable)
-PINS = 'numpy==2.2.6; python_version < "3.11"\ntorch==2.14.1\ntorchvision==0.29.1\n'
+PINS = """\
+# Versions that are tested.
+numpy==2.2.6; python_version < "3.11"
+sympy==1.14.0
+torch==2.14.1
+torchvision==0.29.1
+"""
 
 
 @pytest.fixture
@@ -39,13 +46,20 @@ def test_pins_hold_without_another_torch(installed, tmp_path, version):
 
 
 def test_pins_give_way_to_a_torch_that_is_there(installed, tmp_path, capsys):
-    installed("2.9.0+cu128")
+    installed('2.9.0+cu128\nsympy==1.13.1; python_version >= "3.9"\nnetworkx')
     pins = write_pins(tmp_path)
 
     script.install_torch(PYTHON, pins, index=None)
 
-    assert pins.read_text().splitlines() == [PINS.splitlines()[0], "torch==2.9.0+cu128"]
+    assert pins.read_text().splitlines() == [*PINS.splitlines()[:2], "torch==2.9.0+cu128"]
     assert "keeping torch 2.9.0+cu128" in capsys.readouterr().out
+
+
+def test_this_torch_is_found():
+    version, *requirements = script.output(PYTHON, "-c", script.PRINT_TORCH).splitlines()
+
+    assert script.release(version) == script.release(torch.__version__)
+    assert "sympy" in map(script.project_name, requirements)
 
 
 def test_too_old_torch_is_replaced(installed, tmp_path, capsys):
