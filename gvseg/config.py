@@ -137,7 +137,7 @@ def _add_mask_former(cfg: CfgNode) -> None:
     former.ENC_LAYERS = 0  # read from Mask2Former YAMLs; SEM_SEG_HEAD has the pixel encoder's
     former.DEC_LAYERS = 10  # predictions: one of the learnable queries and one per layer
     former.ENFORCE_INPUT_PROJ = False  # project the features even where widths agree
-    former.TRANSFORMER_DECODER_NAME = ""  # read from Mask2Former YAMLs
+    former.TRANSFORMER_DECODER_NAME = ""  # read from Mask2Former YAMLs; see GVSEG.POSITION_DIMS
     former.TRANSFORMER_IN_FEATURE = "multi_scale_pixel_decoder"  # the only one there is
     former.SIZE_DIVISIBILITY = 32  # frames are padded to a multiple of this
     former.TRAIN_NUM_POINTS = 112 * 112  # points of the mask loss and of the matching cost
@@ -196,7 +196,8 @@ def _add_gvseg(cfg: CfgNode) -> None:
     gvseg = cfg.MODEL.GVSEG
     gvseg.TASK = "vis"  # vis, vss, vps or evs
     gvseg.TUBE = "clip"  # one query set for a clip, or "frame": frames folded into the batch
-    gvseg.POSITION_DIMS = 3  # sine encoding over (t, y, x), or 2 as in the image model
+    gvseg.POSITION_DIMS = 0  # sine encoding over 3: (t, y, x), or 2: (y, x) as the image model has;
+    # 0 takes what MASK_FORMER.TRANSFORMER_DECODER_NAME of a Mask2Former YAML implies, 3 without one
     gvseg.CLASS_HEAD_RESET = False  # start anew a class head that has another size in MODEL.WEIGHTS
     gvseg.ATTENTION_MASK = "resample_features"  # intermediate masks from features resampled to the
     # level's size (faster), or "resample_masks" for the numbers of Mask2Former to the last digit

@@ -150,7 +150,7 @@ class QueryDecoder(nn.Module):
                 "dropout": former.DROPOUT,
                 "pre_norm": former.PRE_NORM,
             },
-            "position_dims": cfg.MODEL.GVSEG.POSITION_DIMS,
+            "position_dims": _position_dims(cfg),
             "exact_attention_masks": attention_mask == "resample_masks",
             "enforce_projection": former.ENFORCE_INPUT_PROJ,
         }
@@ -209,6 +209,14 @@ class QueryDecoder(nn.Module):
 
     def _predict(self, embeds: Tensor, kernels: Tensor, mask_features: Tensor) -> TubePrediction:
         return TubePrediction(self.head.classes(embeds), _masks(kernels, mask_features), embeds)
+
+
+def _position_dims(cfg: CfgNode) -> int:
+    dims = cfg.MODEL.GVSEG.POSITION_DIMS
+    if dims == 0:
+        name = cfg.MODEL.MASK_FORMER.TRANSFORMER_DECODER_NAME
+        return 2 if name == "MultiScaleMaskedTransformerDecoder" else 3
+    return dims
 
 
 def attention_mask(mask_logits: Tensor, size: tuple[int, int]) -> Tensor:

@@ -200,6 +200,19 @@ def test_clip_without_objects_gives_only_a_class_loss():
 
 
 @pytest.mark.parametrize(
+    ("name", "dims"),
+    [
+        ("", 3),
+        ("MultiScaleMaskedTransformerDecoder", 2),
+        ("VideoMultiScaleMaskedTransformerDecoder", 3),
+    ],
+)
+def test_decoder_name_of_a_published_yaml_decides_the_encoding(name, dims):
+    model = build("MODEL.MASK_FORMER.TRANSFORMER_DECODER_NAME", name)
+    assert model.query_decoder.position_encoding.dims == dims
+
+
+@pytest.mark.parametrize(
     ("key", "value"),
     [
         ("MODEL.GVSEG.TASK", "vos"),
