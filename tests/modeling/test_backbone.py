@@ -6,6 +6,7 @@ import timm
 import torch
 
 from detectron2.layers import ShapeSpec
+from detectron2.modeling import build_backbone
 
 from gvseg.checkpoint.imagenet import load_imagenet_weights, package_weights
 from gvseg.checkpoint.reading import read_checkpoint
@@ -177,3 +178,17 @@ def test_recomputed_activations_give_the_same_gradient():
         backbone(frames)["res5"].square().sum().backward()
         gradients.append(backbone.patch_embed.proj.weight.grad.clone())
     torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize(("depth", "channels"), [(18, 512), (34, 512), (50, 2048), (101, 2048)])
+def test_detectron2_resnets_build_from_the_base_config(depth, channels):
+    overrides = ["MODEL.DEVICE", "cpu", "MODEL.RESNETS.DEPTH", str(depth)]
+    if depth < 50:
+        overrides += ["MODEL.RESNETS.RES2_OUT_CHANNELS", "64"]
+    cfg = load_config(CONFIGS / "mask2former_r50.yaml", overrides)
+    with torch.device("meta"):
+        shapes = build_backbone(cfg).output_shape()
+    assert {name: shape.stride for name, shape in shapes.items()} == {
+        "res2": 4, "res3": 8, "res4": 16, "res5": 32,
+    }  # fmt: skip
+    assert shapes["res5"].channels == channels
