@@ -110,7 +110,9 @@ class Trainer(DefaultTrainer):
         cfg = self.auto_scale_workers(cfg, comm.get_world_size())
         model = self.build_model(cfg)
         optimizer = build_optimizer(cfg, model)
-        model = create_ddp_model(model, broadcast_buffers=False)
+        # detectron2 would name a GPU for every process; on CPUs there is none to name.
+        devices = [comm.get_local_rank()] if cfg.MODEL.DEVICE.startswith("cuda") else None
+        model = create_ddp_model(model, broadcast_buffers=False, device_ids=devices)
         self._trainer = TrainingStep(
             model,
             build_train_loader(cfg),
