@@ -123,10 +123,10 @@ GVSEG_INLINE void place(const Head<T>& head, int64_t count, const Samples<T>& sa
     const bool top = inside(y.pixel, height);
     const bool bottom = inside(y.pixel + 1, height);
     const int32_t corner = starts[i] + y.pixel * width + x.pixel;
-    row0[i] = (top & left ? corner : outside) * pitch;
-    row1[i] = (top & right ? corner + 1 : outside) * pitch;
-    row2[i] = (bottom & left ? corner + width : outside) * pitch;
-    row3[i] = (bottom & right ? corner + width + 1 : outside) * pitch;
+    row0[i] = ((top & left) ? corner : outside) * pitch;
+    row1[i] = ((top & right) ? corner + 1 : outside) * pitch;
+    row2[i] = ((bottom & left) ? corner + width : outside) * pitch;
+    row3[i] = ((bottom & right) ? corner + width + 1 : outside) * pitch;
     const T lower = y.fraction * weights[i];
     const T upper = weights[i] - lower;
     share1[i] = upper * x.fraction;
