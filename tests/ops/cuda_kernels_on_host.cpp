@@ -48,8 +48,8 @@ void backward(const int64_t* numbers, const T* grad_output, const T* values, con
   const auto layout = gvseg::cuda::make_layout(sizes, V);
   launch(sizes, layout.tiles, [&] {
     gvseg::cuda::backward_kernel<T, A, V>(grad_output, values, locations, weights, grad_values,
-                                          grad_locations, grad_weights, layout.shape,
-                                          layout.levels, layout.queries);
+                                          grad_locations, grad_weights, layout.shape, layout.levels,
+                                          layout.queries);
   });
 }
 

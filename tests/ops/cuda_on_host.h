@@ -1,8 +1,8 @@
 // CUDA's warp operations on a CPU, so that the kernels' own source runs in tests without a GPU.
 //
-// The 32 threads of a warp are contexts that take turns. A thread runs until it reaches an operation
-// that needs the others, then the next one runs; when all have reached it, all go on. Threads that
-// wait at different operations are an error, as on a GPU.
+// The 32 threads of a warp are contexts that take turns. A thread runs until it reaches an
+// operation that needs the others, then the next one runs; when all have reached it, all go on.
+// Threads that wait at different operations are an error, as on a GPU.
 #pragma once
 
 #include <ucontext.h>
