@@ -198,6 +198,8 @@ def _add_gvseg(cfg: CfgNode) -> None:
     gvseg.TUBE = "clip"  # one query set for a clip, or "frame": frames folded into the batch
     gvseg.POSITION_DIMS = 0  # sine encoding over 3: (t, y, x), or 2: (y, x) as the image model has;
     # 0 takes what MASK_FORMER.TRANSFORMER_DECODER_NAME of a Mask2Former YAML implies, 3 without one
+    gvseg.QUERY_INIT = "learned"  # or "grid": queries read from cells of the clip (GvSeg, Eq. 8)
+    gvseg.QUERY_GRID = 16  # cells along each side of a frame
     gvseg.CLASS_HEAD_RESET = False  # start anew a class head that has another size in MODEL.WEIGHTS
     gvseg.ATTENTION_MASK = "resample_features"  # intermediate masks from features resampled to the
     # level's size (faster), or "resample_masks" for the numbers of Mask2Former to the last digit

@@ -1,4 +1,4 @@
-"""Masked-attention decoder: learnable queries read a clip and become tubes.
+"""Masked-attention decoder: queries read a clip and become tubes.
 
 B clips, T frames, Q queries, C channels, K classes, (h, w) pixels of a feature level, (H, W) of the
 mask features.  After Mask2Former (Cheng et al., CVPR 2022), section 3.2, and its video version.
@@ -14,6 +14,7 @@ from detectron2.config import CfgNode, configurable
 
 from gvseg.modeling.attention import FeedForward, MultiHeadAttention
 from gvseg.modeling.position_encoding import SinePositionEncoding
+from gvseg.modeling.task_oriented.query_init import GridQueries, LearnedQueries
 from gvseg.structures import TubePrediction
 
 
@@ -81,13 +82,13 @@ class PredictionHead(nn.Module):
 
 
 class QueryDecoder(nn.Module):
-    """Turn learnable queries into tubes by reading the pixel features level after level.
+    """Turn queries into tubes by reading the pixel features level after level.
 
     Args:
         in_channels: of the three feature levels.
-        num_queries: tubes that a clip can have.
+        queries: gives the queries that the first layer starts from; see `query_init`.
         head: `mask_dim`, channels of the mask features, and `num_classes` without "no object".
-        num_layers: decoder layers; one prediction more is made, of the learnable queries.
+        num_layers: decoder layers; one prediction more is made, of the first queries.
         layer: options of `DecoderLayer`, among them `embed_dim`.
         position_dims: 2 for the encoding of the image model, 3 to encode time too.
         exact_attention_masks: resample masks, as the official code does, rather than the features
@@ -99,7 +100,7 @@ class QueryDecoder(nn.Module):
         self,
         *,
         in_channels: list[int],
-        num_queries: int,
+        queries: nn.Module,
         head: dict,
         num_layers: int,
         layer: dict,
@@ -123,8 +124,7 @@ class QueryDecoder(nn.Module):
                 nn.init.zeros_(projection.bias)
         self.position_encoding = SinePositionEncoding(channels=embed_dim, dims=position_dims)
         self.level_embed = nn.Embedding(len(in_channels), embed_dim)
-        self.query_content = nn.Embedding(num_queries, embed_dim)
-        self.query_place = nn.Embedding(num_queries, embed_dim)
+        self.queries = queries
         self.layers = nn.ModuleList(DecoderLayer(**layer) for _ in range(num_layers))
         self.head = PredictionHead(embed_dim=embed_dim, **head)
 
@@ -140,7 +140,7 @@ class QueryDecoder(nn.Module):
             )
         return {
             "in_channels": [head.CONVS_DIM] * len(head.DEFORMABLE_TRANSFORMER_ENCODER_IN_FEATURES),
-            "num_queries": former.NUM_OBJECT_QUERIES,
+            "queries": _build_queries(cfg),
             "head": {"mask_dim": head.MASK_DIM, "num_classes": head.NUM_CLASSES},
             "num_layers": former.DEC_LAYERS - 1,
             "layer": {
@@ -167,9 +167,7 @@ class QueryDecoder(nn.Module):
         """
         values, keys = self._tokens(levels)
         sizes = [(level.shape[-2], level.shape[-1]) for level in levels]
-        batch = len(mask_features)
-        queries = self.query_content.weight.expand(batch, -1, -1)
-        places = self.query_place.weight.expand(batch, -1, -1)
+        queries, places = self.queries(self._project(len(levels) - 1, levels[-1]))
         small_features = (
             None
             if with_intermediate or self.exact_attention_masks
@@ -198,17 +196,29 @@ class QueryDecoder(nn.Module):
         """Flatten levels to (B, T*h*w, C): what is read, and the same with positions added."""
         values, keys = [], []
         for index, level in enumerate(levels):
-            num_frames = level.shape[1]
-            projected = self.projections[index](level.flatten(0, 1))
-            tokens = projected.unflatten(0, (-1, num_frames)).permute(0, 1, 3, 4, 2)
+            tokens = self._project(index, level).permute(0, 1, 3, 4, 2)
             place = self.position_encoding(tuple(tokens.shape[1:4]), level.device)
             tokens = tokens.flatten(1, 3) + self.level_embed.weight[index]
             values.append(tokens)
             keys.append(tokens + place.flatten(0, 2).to(tokens.dtype))
         return values, keys
 
+    def _project(self, index: int, level: Tensor) -> Tensor:
+        """Bring a level (B, T, C', h, w) to the decoder's channels."""
+        return self.projections[index](level.flatten(0, 1)).unflatten(0, level.shape[:2])
+
     def _predict(self, embeds: Tensor, kernels: Tensor, mask_features: Tensor) -> TubePrediction:
         return TubePrediction(self.head.classes(embeds), _masks(kernels, mask_features), embeds)
+
+
+def _build_queries(cfg: CfgNode) -> nn.Module:
+    former, gvseg = cfg.MODEL.MASK_FORMER, cfg.MODEL.GVSEG
+    sizes = {"num_queries": former.NUM_OBJECT_QUERIES, "embed_dim": former.HIDDEN_DIM}
+    if gvseg.QUERY_INIT == "learned":
+        return LearnedQueries(**sizes)
+    if gvseg.QUERY_INIT == "grid":
+        return GridQueries(**sizes, grid_size=gvseg.QUERY_GRID)
+    raise ValueError(f"MODEL.GVSEG.QUERY_INIT is {gvseg.QUERY_INIT!r}; choose learned or grid.")
 
 
 def _position_dims(cfg: CfgNode) -> int:

@@ -87,7 +87,7 @@ def test_unknown_origin_is_named(tmp_path):
         (
             "sem_seg_head.predictor.static_query.weight",
             "Mask2Former",
-            "query_decoder.query_content.weight",
+            "query_decoder.queries.content.weight",
         ),
     ],
 )

@@ -18,7 +18,7 @@ def test_backbone_learns_slower_and_norms_do_not_decay():
     decoder = model.query_decoder
     assert group_of(optimizer, decoder.head.classes.weight) == (1e-4, 0.05)
     assert group_of(optimizer, decoder.head.norm.weight) == (1e-4, 0.01)
-    assert group_of(optimizer, decoder.query_place.weight) == (1e-4, 0.0)
+    assert group_of(optimizer, decoder.queries.place.weight) == (1e-4, 0.0)
     slow, decay = group_of(optimizer, model.backbone.body.conv_stem.weight)
     assert (slow, decay) == (pytest.approx(1e-5), 0.05)
     assert group_of(optimizer, model.backbone.body.bn1.weight) == (pytest.approx(1e-5), 0.01)
