@@ -136,7 +136,7 @@ def _add_mask_former(cfg: CfgNode) -> None:
     former.PRE_NORM = False
     former.ENC_LAYERS = 0  # read from Mask2Former YAMLs; SEM_SEG_HEAD has the pixel encoder's
     former.DEC_LAYERS = 10  # predictions: one of the learnable queries and one per layer
-    former.ENFORCE_INPUT_PROJ = False  # project the features even where widths agree
+    former.ENFORCE_INPUT_PROJ = False  # True, to project where widths agree, is not supported
     former.TRANSFORMER_DECODER_NAME = ""  # read from Mask2Former YAMLs; see GVSEG.POSITION_DIMS
     former.TRANSFORMER_IN_FEATURE = "multi_scale_pixel_decoder"  # the only one there is
     former.SIZE_DIVISIBILITY = 32  # frames are padded to a multiple of this
@@ -200,6 +200,7 @@ def _add_gvseg(cfg: CfgNode) -> None:
     # 0 takes what MASK_FORMER.TRANSFORMER_DECODER_NAME of a Mask2Former YAML implies, 3 without one
     gvseg.QUERY_INIT = "learned"  # or "grid": queries read from cells of the clip (GvSeg, Eq. 8)
     gvseg.QUERY_GRID = 16  # cells along each side of a frame
+    gvseg.PLACE_MASKS = False  # position encoding in the mask features, for models of little data
     gvseg.CLASS_HEAD_RESET = False  # start anew a class head that has another size in MODEL.WEIGHTS
     gvseg.ATTENTION_MASK = "resample_features"  # intermediate masks from features resampled to the
     # level's size (faster), or "resample_masks" for the numbers of Mask2Former to the last digit

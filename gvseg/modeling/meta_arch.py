@@ -192,11 +192,12 @@ class GvSeg(nn.Module):
 
 def _refuse_other_models(cfg: CfgNode) -> None:
     """Stop at a YAML that asks for a part of Mask2Former that is not built here."""
-    resnets, head = cfg.MODEL.RESNETS, cfg.MODEL.SEM_SEG_HEAD
+    resnets, head, former = cfg.MODEL.RESNETS, cfg.MODEL.SEM_SEG_HEAD, cfg.MODEL.MASK_FORMER
     for key, value, wanted in (
         ("RESNETS.STEM_TYPE", resnets.STEM_TYPE, "basic"),
         ("RESNETS.RES4_DILATION", resnets.RES4_DILATION, 1),
         ("RESNETS.RES5_MULTI_GRID", list(resnets.RES5_MULTI_GRID), [1, 1, 1]),
+        ("MASK_FORMER.ENFORCE_INPUT_PROJ", former.ENFORCE_INPUT_PROJ, False),
         ("SEM_SEG_HEAD.PIXEL_DECODER_NAME", head.PIXEL_DECODER_NAME, "MSDeformAttnPixelDecoder"),
     ):
         if value != wanted:

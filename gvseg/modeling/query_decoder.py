@@ -91,6 +91,9 @@ class QueryDecoder(nn.Module):
         num_layers: decoder layers; one prediction more is made, of the first queries.
         layer: options of `DecoderLayer`, among them `embed_dim`.
         position_dims: 2 for the encoding of the image model, 3 to encode time too.
+        place_masks: let a mask say where it is: add a learnt projection of the position encoding to
+            the mask features. Pixels of two objects of a class look alike to a model that saw few
+            images; their places do not.
         exact_attention_masks: resample masks, as the official code does, rather than the features
             that they are made from. Equal but for rounding, and slower.
     """
@@ -105,16 +108,14 @@ class QueryDecoder(nn.Module):
         num_layers: int,
         layer: dict,
         position_dims: int,
-        exact_attention_masks: bool,
-        enforce_projection: bool = False,
+        place_masks: bool = False,
+        exact_attention_masks: bool = False,
     ) -> None:
         super().__init__()
         embed_dim = layer["embed_dim"]
         self.exact_attention_masks = exact_attention_masks
         self.projections = nn.ModuleList(
-            nn.Conv2d(channels, embed_dim, 1)
-            if channels != embed_dim or enforce_projection
-            else nn.Identity()
+            nn.Conv2d(channels, embed_dim, 1) if channels != embed_dim else nn.Identity()
             for channels in in_channels
         )
         for projection in self.projections:
@@ -125,6 +126,10 @@ class QueryDecoder(nn.Module):
         self.position_encoding = SinePositionEncoding(channels=embed_dim, dims=position_dims)
         self.level_embed = nn.Embedding(len(in_channels), embed_dim)
         self.queries = queries
+        self.mask_place = None
+        if place_masks:
+            self.mask_place = nn.Linear(embed_dim, head["mask_dim"], bias=False)
+            nn.init.zeros_(self.mask_place.weight)
         self.layers = nn.ModuleList(DecoderLayer(**layer) for _ in range(num_layers))
         self.head = PredictionHead(embed_dim=embed_dim, **head)
 
@@ -151,8 +156,8 @@ class QueryDecoder(nn.Module):
                 "pre_norm": former.PRE_NORM,
             },
             "position_dims": _position_dims(cfg),
+            "place_masks": cfg.MODEL.GVSEG.PLACE_MASKS,
             "exact_attention_masks": attention_mask == "resample_masks",
-            "enforce_projection": former.ENFORCE_INPUT_PROJ,
         }
 
     def forward(
@@ -165,6 +170,7 @@ class QueryDecoder(nn.Module):
             mask_features: (B, T, C', H, W).
             with_intermediate: also return what each earlier layer predicts, at full size.
         """
+        mask_features = self._placed(mask_features)
         values, keys = self._tokens(levels)
         sizes = [(level.shape[-2], level.shape[-1]) for level in levels]
         queries, places = self.queries(self._project(len(levels) - 1, levels[-1]))
@@ -202,6 +208,14 @@ class QueryDecoder(nn.Module):
             values.append(tokens)
             keys.append(tokens + place.flatten(0, 2).to(tokens.dtype))
         return values, keys
+
+    def _placed(self, mask_features: Tensor) -> Tensor:
+        """Add to (B, T, C', H, W) what the pixels' places say, if they are to say anything."""
+        if self.mask_place is None:
+            return mask_features
+        _, num_frames, _, height, width = mask_features.shape
+        encoding = self.position_encoding((num_frames, height, width), mask_features.device)
+        return mask_features + self.mask_place(encoding).permute(0, 3, 1, 2)
 
     def _project(self, index: int, level: Tensor) -> Tensor:
         """Bring a level (B, T, C', h, w) to the decoder's channels."""

@@ -244,3 +244,16 @@ def test_decoder_name_of_a_published_yaml_decides_the_encoding(name, dims):
 def test_wrong_values_are_named(key, value):
     with pytest.raises(ValueError, match=value.strip("[]'")):
         build(key, value)
+
+
+def test_placed_masks_start_equal_and_learn_where_objects_are():
+    """Nothing changes until the projection has learnt; then two alike pixels can differ."""
+    plain, placed = build().eval(), build("MODEL.GVSEG.PLACE_MASKS", "True").eval()
+    missing = placed.load_state_dict(plain.state_dict(), strict=False).missing_keys
+    assert missing == ["query_decoder.mask_place.weight"]
+    uniform = {"images": [torch.full((3, 64, 64), 90, dtype=torch.uint8)]}
+    with torch.inference_mode():
+        torch.testing.assert_close(placed([uniform]).mask_logits, plain([uniform]).mask_logits)
+    placed.train()
+    sum(placed([sample()]).values()).backward()
+    assert placed.query_decoder.mask_place.weight.grad.any()

@@ -37,7 +37,7 @@ class LearnedQueries(nn.Module):
 class GridQueries(nn.Module):
     """Queries read from the clip itself, one from each of N cells of its frames (Eq. 8).
 
-    A query holds what its cell shows, through a feed-forward, and looks where its cell lies. Cells
+    A query holds what its cell shows and where, through a feed-forward, and looks there. Cells
     are drawn at random in training, so that any of them can serve; at inference they are spread
     evenly, and the same clip always gives the same queries. A cell is the mean over the T frames,
     for a query stands for a tube.
@@ -72,7 +72,8 @@ class GridQueries(nn.Module):
         places = self.position_encoding((1, side, side), features.device).flatten(0, 2)
         chosen = self._choose(len(features), features.device)
         content = cells.gather(1, chosen[..., None].expand(-1, -1, cells.shape[2]))
-        return self.norm(self.feed_forward(content)), places[chosen].to(content.dtype)
+        place = places[chosen].to(content.dtype)
+        return self.norm(self.feed_forward(content + place)), place
 
     def _choose(self, batch: int, device: torch.device) -> Tensor:
         """Cells of each clip, (B, N) int64."""
