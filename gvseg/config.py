@@ -138,7 +138,7 @@ def _add_mask_former(cfg: CfgNode) -> None:
     former.DEC_LAYERS = 10  # predictions: one of the learnable queries and one per layer
     former.ENFORCE_INPUT_PROJ = False  # True, to project where widths agree, is not supported
     former.TRANSFORMER_DECODER_NAME = ""  # read from Mask2Former YAMLs; see GVSEG.POSITION_DIMS
-    former.TRANSFORMER_IN_FEATURE = "multi_scale_pixel_decoder"  # the only one there is
+    former.TRANSFORMER_IN_FEATURE = "multi_scale_pixel_decoder"  # no other is built here
     former.SIZE_DIVISIBILITY = 32  # frames are padded to a multiple of this
     former.TRAIN_NUM_POINTS = 112 * 112  # points of the mask loss and of the matching cost
     former.OVERSAMPLE_RATIO = 3.0  # candidates per point, of which the most uncertain are kept
@@ -152,7 +152,7 @@ def _add_mask_former(cfg: CfgNode) -> None:
     former.TEST.SEM_SEG_POSTPROCESSING_BEFORE_INFERENCE = False  # read from YAMLs; always done
 
     head = cfg.MODEL.SEM_SEG_HEAD
-    head.NAME = "MaskFormerHead"
+    head.NAME = "MaskFormerHead"  # no other is built here
     head.MASK_DIM = 256
     head.PIXEL_DECODER_NAME = "MSDeformAttnPixelDecoder"  # the only one there is
     head.TRANSFORMER_ENC_LAYERS = 6  # of the pixel decoder
@@ -168,7 +168,7 @@ def _add_backbones(cfg: CfgNode) -> None:
     cfg.MODEL.RESNETS.RES5_MULTI_GRID = [1, 1, 1]
     cfg.MODEL.SWIN = CfgNode()
     swin = cfg.MODEL.SWIN
-    swin.PRETRAIN_IMG_SIZE = 224
+    swin.PRETRAIN_IMG_SIZE = 224  # read from YAMLs; only absolute positions would need it
     swin.PATCH_SIZE = 4
     swin.EMBED_DIM = 96
     swin.DEPTHS = [2, 2, 6, 2]
@@ -207,7 +207,8 @@ def _add_gvseg(cfg: CfgNode) -> None:
     gvseg.TEST = CfgNode()
     gvseg.TEST.WINDOW = 1  # frames segmented together
     gvseg.TEST.FRAMES_PER_STEP = 1  # of which pass backbone and pixel decoder at a time
-    gvseg.TEST.MAX_INSTANCES = 100  # best query-class pairs kept in a frame
+    gvseg.TEST.MAX_INSTANCES = 100  # best query-class pairs kept in a frame, in the place of
+    # detectron2's TEST.DETECTIONS_PER_IMAGE
     gvseg.TEST.SCORE_THRESHOLD = 0.0  # instances below are dropped; the demo sets its own
 
     cfg.MODEL.LINKER = CfgNode()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import timm
-from timm.layers import freeze_batch_norm_2d
+from timm.layers import Format, freeze_batch_norm_2d
 from timm.models import FeatureInfo
 from torch import Tensor, nn
 
@@ -29,7 +29,8 @@ class TimmBackbone(Backbone):
         name: as `timm.list_models` gives it, such as `tf_efficientnet_lite0` or `convnext_tiny`.
         weights: a file of ImageNet weights; "package" for those of the model's pip package; empty
             to start from random weights.
-        norm: "FrozenBN" to keep statistics and scale of batch norms as loaded, "BN" to train them.
+        norm: "FrozenBN" to keep statistics and scale of batch norms as loaded, "BN" to train them
+            (not with `freeze_at`, as frozen stages would go on to change their statistics).
         freeze_at: stages that are not trained, as detectron2 counts them for its ResNets: 1 is all
             before res2, 2 goes to the end of res2, and so on; 0 trains everything.
     """
@@ -39,6 +40,10 @@ class TimmBackbone(Backbone):
         super().__init__()
         if norm not in ("FrozenBN", "BN"):
             raise ValueError(f"MODEL.TIMM.NORM is {norm!r}; choose FrozenBN or BN.")
+        if norm == "BN" and freeze_at > 0:
+            raise ValueError(
+                "MODEL.TIMM.NORM BN needs MODEL.BACKBONE.FREEZE_AT 0; or use FrozenBN."
+            )
         if not timm.is_model(name):
             raise ValueError(f"MODEL.TIMM.NAME is {name!r}, which timm {timm.__version__} lacks.")
         body = timm.create_model(name, features_only=True, pretrained=False)
@@ -49,6 +54,8 @@ class TimmBackbone(Backbone):
         if [strides[index] for index in wanted] != list(NAMES):
             raise ValueError(f"{name} has features at strides {strides}; 4, 8, 16, 32 are needed.")
         self.wanted = wanted
+        # Some families, Swin among them, give (N, h, w, C).
+        self.channels_last = getattr(body, "output_fmt", Format.NCHW) == Format.NHWC
         self.body = body
         if weights:
             path = package_weights(name) if weights == "package" else Path(weights)
@@ -77,10 +84,13 @@ class TimmBackbone(Backbone):
     def forward(self, frames: Tensor) -> dict[str, Tensor]:
         """Return the features of (N, 3, H, W), each (N, C, h, w), by name."""
         features = self.body(frames)
-        return {
+        maps = {
             name: features[index]
             for name, index in zip(self._out_features, self.wanted, strict=True)
         }
+        if self.channels_last:
+            return {name: feature.permute(0, 3, 1, 2) for name, feature in maps.items()}
+        return maps
 
     @property
     def size_divisibility(self) -> int:

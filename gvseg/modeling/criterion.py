@@ -136,7 +136,7 @@ class SetCriterion(nn.Module):
         labels = torch.cat([targets[index].masks[matched] for index, (_, matched) in
                             enumerate(matches)])  # fmt: skip
         if len(logits) == 0:
-            zero = mask_logits.sum() * 0  # keeps every parameter in the graph
+            zero = mask_logits[:, :0].float().sum()  # keeps every parameter in the graph
             return zero, zero
         logits = logits.flatten(0, 1).float()
         labels = labels.flatten(0, 1)

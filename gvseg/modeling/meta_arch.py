@@ -86,6 +86,9 @@ class GvSeg(nn.Module):
         tube = cfg.MODEL.GVSEG.TUBE
         if tube not in ("clip", "frame"):
             raise ValueError(f"MODEL.GVSEG.TUBE is {tube!r}; choose clip or frame.")
+        task = Task.parse(cfg.MODEL.GVSEG.TASK)
+        if task is Task.EVS:
+            raise ValueError("MODEL.GVSEG.TASK evs is not built yet; choose vis, vss or vps.")
         per_step = cfg.MODEL.GVSEG.TEST.FRAMES_PER_STEP
         if per_step < 1:
             raise ValueError(f"MODEL.GVSEG.TEST.FRAMES_PER_STEP is {per_step}; give 1 or more.")
@@ -96,7 +99,7 @@ class GvSeg(nn.Module):
             "pixel_decoder": PixelDecoder(cfg, backbone.output_shape()),
             "query_decoder": QueryDecoder(cfg),
             "criterion": SetCriterion(cfg),
-            "task": Task.parse(cfg.MODEL.GVSEG.TASK),
+            "task": task,
             "fold_frames": tube == "frame",
             "frame_format": FrameFormat(
                 mean=cfg.MODEL.PIXEL_MEAN,
@@ -193,10 +196,22 @@ class GvSeg(nn.Module):
 def _refuse_other_models(cfg: CfgNode) -> None:
     """Stop at a YAML that asks for a part of Mask2Former that is not built here."""
     resnets, head, former = cfg.MODEL.RESNETS, cfg.MODEL.SEM_SEG_HEAD, cfg.MODEL.MASK_FORMER
+    decoder = "MultiScaleMaskedTransformerDecoder"
     for key, value, wanted in (
         ("RESNETS.STEM_TYPE", resnets.STEM_TYPE, "basic"),
         ("RESNETS.RES4_DILATION", resnets.RES4_DILATION, 1),
         ("RESNETS.RES5_MULTI_GRID", list(resnets.RES5_MULTI_GRID), [1, 1, 1]),
+        ("SEM_SEG_HEAD.NAME", head.NAME, "MaskFormerHead"),
+        (
+            "MASK_FORMER.TRANSFORMER_IN_FEATURE",
+            former.TRANSFORMER_IN_FEATURE,
+            "multi_scale_pixel_decoder",
+        ),
+        (
+            "MASK_FORMER.TRANSFORMER_DECODER_NAME",
+            former.TRANSFORMER_DECODER_NAME.removeprefix("Video") or decoder,
+            decoder,
+        ),
         ("MASK_FORMER.ENFORCE_INPUT_PROJ", former.ENFORCE_INPUT_PROJ, False),
         ("SEM_SEG_HEAD.PIXEL_DECODER_NAME", head.PIXEL_DECODER_NAME, "MSDeformAttnPixelDecoder"),
     ):

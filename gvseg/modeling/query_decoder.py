@@ -171,9 +171,10 @@ class QueryDecoder(nn.Module):
             with_intermediate: also return what each earlier layer predicts, at full size.
         """
         mask_features = self._placed(mask_features)
+        levels = [self._project(index, level) for index, level in enumerate(levels)]
         values, keys = self._tokens(levels)
         sizes = [(level.shape[-2], level.shape[-1]) for level in levels]
-        queries, places = self.queries(self._project(len(levels) - 1, levels[-1]))
+        queries, places = self.queries(levels[-1])
         small_features = (
             None
             if with_intermediate or self.exact_attention_masks
@@ -202,7 +203,7 @@ class QueryDecoder(nn.Module):
         """Flatten levels to (B, T*h*w, C): what is read, and the same with positions added."""
         values, keys = [], []
         for index, level in enumerate(levels):
-            tokens = self._project(index, level).permute(0, 1, 3, 4, 2)
+            tokens = level.permute(0, 1, 3, 4, 2)
             place = self.position_encoding(tuple(tokens.shape[1:4]), level.device)
             tokens = tokens.flatten(1, 3) + self.level_embed.weight[index]
             values.append(tokens)

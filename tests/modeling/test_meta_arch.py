@@ -4,6 +4,7 @@ import torch
 from detectron2.structures import BitMasks, Instances
 
 from gvseg.modeling.meta_arch import VOID, instance_targets, split_frames, stuff_targets
+from gvseg.modeling.query_decoder import DecoderLayer
 from tests.tiny_model import build_tiny as build
 
 
@@ -151,6 +152,32 @@ def test_queries_in_another_order_give_tubes_in_that_order():
     )
 
 
+def test_pre_norm_by_hand():
+    """With pre-norm a layer adds its updates to queries that it does not norm themselves.
+
+    Attention and feed-forward whose last layers are zero update nothing: the queries come back.
+    """
+    layer = DecoderLayer(embed_dim=8, num_heads=2, hidden_dim=16, dropout=0.0, pre_norm=True)
+    queries, places, pixels = torch.randn(1, 5, 8), torch.randn(1, 5, 8), torch.randn(1, 9, 8)
+    blocked = torch.zeros(1, 5, 9, dtype=torch.bool)
+    moved = layer.attend_to_pixels(queries, places, pixels, pixels, blocked)
+    tokens = layer.cross_norm(queries) + places
+    update = layer.cross_attention(tokens, pixels, pixels, blocked)
+    torch.testing.assert_close(moved, queries + update)
+    for last in (layer.self_attention.out_proj, layer.feed_forward.linear2):
+        torch.nn.init.zeros_(last.weight)
+    torch.testing.assert_close(layer.attend_to_queries(queries, places), queries)
+
+
+def test_pre_norm_model_differs_and_trains():
+    clip = sample()
+    post, pre = build(), build("MODEL.MASK_FORMER.PRE_NORM", "True")
+    with torch.inference_mode():
+        logits = [model.eval()([clip]).class_logits for model in (post, pre)]
+    assert not torch.allclose(*logits)
+    sum(pre.train()([clip]).values()).backward()
+
+
 @pytest.mark.parametrize("init", ["learned", "grid"])
 def test_models_with_either_queries_train(init):
     model = build("MODEL.GVSEG.QUERY_INIT", init, "MODEL.GVSEG.QUERY_GRID", "3").train()
@@ -229,9 +256,14 @@ def test_decoder_name_of_a_published_yaml_decides_the_encoding(name, dims):
     ("key", "value"),
     [
         ("MODEL.GVSEG.TASK", "vos"),
+        ("MODEL.GVSEG.TASK", "evs"),
+        ("MODEL.SEM_SEG_HEAD.NAME", "PerPixelBaselineHead"),
+        ("MODEL.MASK_FORMER.TRANSFORMER_IN_FEATURE", "res5"),
+        ("MODEL.MASK_FORMER.TRANSFORMER_DECODER_NAME", "StandardTransformerDecoder"),
         ("MODEL.GVSEG.TUBE", "video"),
         ("MODEL.GVSEG.ATTENTION_MASK", "none"),
         ("MODEL.GVSEG.POSITION_DIMS", "4"),
+        ("MODEL.MASK_FORMER.ENFORCE_INPUT_PROJ", "True"),
         ("MODEL.TIMM.NAME", "no_such_model"),
         ("MODEL.TIMM.NORM", "GN"),
         ("MODEL.RESNETS.STEM_TYPE", "deeplab"),
@@ -242,8 +274,9 @@ def test_decoder_name_of_a_published_yaml_decides_the_encoding(name, dims):
     ],
 )
 def test_wrong_values_are_named(key, value):
-    with pytest.raises(ValueError, match=value.strip("[]'")):
+    with pytest.raises(ValueError, match=value.strip("[]'")) as raised:
         build(key, value)
+    assert key.removeprefix("MODEL.") in str(raised.value) or key.endswith("TASK")
 
 
 def test_placed_masks_start_equal_and_learn_where_objects_are():

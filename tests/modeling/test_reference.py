@@ -102,7 +102,7 @@ def test_backbone_gives_the_official_features(tmp_path):
 
 @torch.inference_mode()
 def test_clip_of_one_frame_equals_the_image_path(tmp_path):
-    """The 3-D encoding at T=1 differs from the 2-D one by a constant, so it must be chosen as 2."""
+    """Frames folded into the batch or clips of one frame: the same numbers to the last bit."""
     arrays, clip_model = load_reference("image_r50", tmp_path, "MODEL.GVSEG.POSITION_DIMS", "2")
     frame_model = load_reference(
         "image_r50", tmp_path, "MODEL.GVSEG.POSITION_DIMS", "2", "MODEL.GVSEG.TUBE", "frame"
@@ -112,3 +112,14 @@ def test_clip_of_one_frame_equals_the_image_path(tmp_path):
     assert torch.equal(by_clip.class_logits, by_frame.class_logits)
     assert torch.equal(by_clip.mask_logits, by_frame.mask_logits)
     assert torch.equal(by_clip.query_embeds, by_frame.query_embeds)
+
+
+@torch.inference_mode()
+def test_encoding_of_time_makes_no_difference_to_one_frame(tmp_path):
+    """At T=1 it adds one constant to all keys, which the softmax takes out again."""
+    predictions = []
+    for dims in ("2", "3"):
+        arrays, model = load_reference("image_r50", tmp_path, "MODEL.GVSEG.POSITION_DIMS", dims)
+        predictions.append(model.segment_clip(frames_of(arrays, model, 1)))
+    assert_close(predictions[1].class_logits, predictions[0].class_logits.numpy())
+    assert_close(predictions[1].mask_logits, predictions[0].mask_logits.numpy())

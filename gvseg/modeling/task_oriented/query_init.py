@@ -40,7 +40,8 @@ class GridQueries(nn.Module):
     A query holds what its cell shows and where, through a feed-forward, and looks there. Cells
     are drawn at random in training, so that any of them can serve; at inference they are spread
     evenly, and the same clip always gives the same queries. A cell is the mean over the T frames,
-    for a query stands for a tube.
+    for a query stands for a tube. The finest level is read, since objects smaller than a pixel of
+    res5 would leave no trace there.
 
     Args:
         num_queries: N, at most S*S.
@@ -69,7 +70,9 @@ class GridQueries(nn.Module):
         """
         side = self.grid_size
         cells = F.adaptive_avg_pool2d(features.mean(1), side).flatten(2).transpose(1, 2)
-        places = self.position_encoding((1, side, side), features.device).flatten(0, 2)
+        # Pixels are the keys that a place is compared with, so a cell's is the mean of its pixels'.
+        pixels = self.position_encoding((1, *features.shape[-2:]), features.device)
+        places = F.adaptive_avg_pool2d(pixels[0].permute(2, 0, 1), side).flatten(1).T
         chosen = self._choose(len(features), features.device)
         content = cells.gather(1, chosen[..., None].expand(-1, -1, cells.shape[2]))
         place = places[chosen].to(content.dtype)

@@ -26,11 +26,18 @@ def test_each_query_holds_what_its_cell_shows():
     assert changed.nonzero().flatten().tolist() == [7]
 
 
-def test_places_are_those_of_the_cells():
-    queries = grid()
-    _, place = queries(torch.randn(1, 1, 8, 8, 8))
-    encoding = queries.position_encoding((1, 4, 4), torch.device("cpu"))[0]
-    torch.testing.assert_close(place[0].view(4, 4, 8), encoding)
+def test_a_query_looks_at_the_middle_of_its_cell():
+    """Of 24x24 pixels in 4x4 cells, those whose encoding is most like a query's are the central."""
+    torch.manual_seed(0)
+    queries = GridQueries(num_queries=16, embed_dim=64, grid_size=4).eval()
+    _, place = queries(torch.randn(1, 1, 64, 24, 24))
+    pixels = queries.position_encoding((1, 24, 24), torch.device("cpu"))[0]
+    for cell in range(16):
+        likeness = (pixels * place[0, cell]).sum(-1)
+        row, column = divmod(int(likeness.argmax()), 24)
+        centre = (6 * (cell // 4) + 2.5, 6 * (cell % 4) + 2.5)
+        assert abs(row - centre[0]) <= 1.5
+        assert abs(column - centre[1]) <= 1.5
 
 
 def test_a_cell_is_the_mean_over_the_frames():
