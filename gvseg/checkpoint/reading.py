@@ -2,43 +2,20 @@
 
 from __future__ import annotations
 
-import io
-import pickle
-from collections import OrderedDict
+import re
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
-import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
+
+from gvseg.checkpoint.array_pickle import BufferArray, RecordedArray, load_records
 
 HUGGING_FACE_FILES = ("model.safetensors", "pytorch_model.bin")
 SUFFIXES = (".safetensors", ".pkl", ".pth", ".pt", ".bin")
 
-# What a pickled dict of NumPy arrays refers to; modules moved from numpy.core to numpy._core.
-_ALLOWED_GLOBALS = {
-    ("collections", "OrderedDict"),
-    ("_codecs", "encode"),
-    ("numpy", "dtype"),
-    ("numpy", "ndarray"),
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy.core.multiarray", "scalar"),
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "scalar"),
-}
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """Unpickle containers of NumPy arrays and nothing else."""
-
-    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401  as in the base class
-        if (module, name) not in _ALLOWED_GLOBALS:
-            raise pickle.UnpicklingError(f"it refers to {module}.{name}, which is not an array")
-        if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
-        return super().find_class(module, name)
+_URL = re.compile(r"[A-Za-z][\w+.-]+:/")
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
@@ -50,60 +27,85 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not a checkpoint, is broken, or would have to run code to be read.
+        OSError: the file may not be read.
+        ValueError: the file is not a checkpoint, is broken, or would have to run code to be read;
+            or `path` is a URL.
     """
-    path = _checkpoint_file(Path(path))
-    if path.suffix == ".safetensors":
+    path = checkpoint_file(path)
+    with path.open("rb") as file:  # a file that may not be read is an error of its own
         try:
-            return load_file(path)
-        except SafetensorError as error:
-            raise ValueError(f"{path} is not a readable safetensors file: {error}.") from None
-    content = _read_arrays(path) if path.suffix == ".pkl" else _read_torch(path)
-    for key in ("model", "state_dict", "model_state"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-            break
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} holds a {type(content).__name__}, not a dict of tensors.")
-    tensors = {name: _as_tensor(value) for name, value in content.items()}
-    kept = {name: tensor for name, tensor in tensors.items() if tensor is not None}
-    if not kept:
+            content = _READERS.get(path.suffix, _read_torch)(path, file)
+            tensors = _tensors(content)
+        # Damaged files fail in the parsers in every way there is; each means the same to the user.
+        except Exception as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+            raise ValueError(
+                f"{path} is no readable checkpoint of plain tensors: {reason}."
+            ) from None
+    if not tensors:
         raise ValueError(f"{path} holds no tensors.")
-    return kept
+    return tensors
 
 
-def _checkpoint_file(path: Path) -> Path:
+def checkpoint_file(path: str | Path) -> Path:
+    """Return the file that `path` means: itself, or the one with the weights in a folder.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is a URL, or of an unknown kind.
+    """
+    name, path = str(path), Path(path)
     if path.is_dir():
         for name in HUGGING_FACE_FILES:
             if (path / name).is_file():
                 return path / name
         raise FileNotFoundError(f"The folder {path} has none of {', '.join(HUGGING_FACE_FILES)}.")
     if not path.is_file():
+        if _URL.match(name):
+            raise ValueError(
+                f"Weights {name} are a URL, and URLs are not fetched: download the file and give "
+                "its path."
+            )
         raise FileNotFoundError(f"Weights {path} do not exist.")
     if path.suffix not in SUFFIXES:
         raise ValueError(f"Weights {path} have an unknown ending; known: {', '.join(SUFFIXES)}.")
     return path
 
 
-def _read_arrays(path: Path) -> object:
-    try:
-        with path.open("rb") as file:
-            return _ArrayUnpickler(io.BytesIO(file.read()), encoding="latin1").load()
-    except (pickle.UnpicklingError, EOFError, AttributeError, IndexError, KeyError) as error:
-        raise ValueError(f"{path} is not a pickle of plain arrays: {error}.") from None
+def _read_safetensors(path: Path, _: BinaryIO) -> object:
+    return load_file(path)
 
 
-def _read_torch(path: Path) -> object:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{path} is not a PyTorch file of plain tensors: {reason}") from None
+def _read_arrays(_: Path, file: BinaryIO) -> object:
+    return load_records(file.read())
+
+
+def _read_torch(_: Path, file: BinaryIO) -> object:
+    return torch.load(file, map_location="cpu", weights_only=True)
+
+
+_READERS = {".safetensors": _read_safetensors, ".pkl": _read_arrays}
+
+
+def _tensors(content: object) -> dict[str, Tensor]:
+    for key in ("model", "state_dict", "model_state"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+            break
+    if not isinstance(content, dict):
+        raise ValueError(f"it holds a {type(content).__name__}, not a dict of tensors")
+    tensors = {name: _as_tensor(value) for name, value in content.items()}
+    kept = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    if not all(isinstance(name, str) for name in kept):
+        raise ValueError("its tensors have no names")
+    return kept
 
 
 def _as_tensor(value: object) -> Tensor | None:
     if isinstance(value, Tensor):
         return value
-    if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
-        return torch.from_numpy(np.ascontiguousarray(value))
+    if isinstance(value, RecordedArray | BufferArray):
+        array = value.to_numpy()
+        # PyTorch knows the byte order of this machine alone.
+        return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), order="C"))
     return None
