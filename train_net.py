@@ -48,7 +48,7 @@ def main(args: argparse.Namespace) -> dict:
         if not cfg.MODEL.WEIGHTS:
             raise ValueError("--eval-only needs weights: append MODEL.WEIGHTS <file>.")
         model = Trainer.build_model(cfg)
-        load_weights(model, cfg.MODEL.WEIGHTS)
+        load_weights(model, cfg.MODEL.WEIGHTS, allow_missing=False)
         return evaluate(cfg, model)
     trainer = Trainer(cfg)
     trainer.resume_or_load(args.resume)

@@ -41,7 +41,11 @@ class MappingReport:
 
 
 def load_weights(
-    model: nn.Module, path: str | Path, *, reset_class_head: bool = False
+    model: nn.Module,
+    path: str | Path,
+    *,
+    reset_class_head: bool = False,
+    allow_missing: bool = True,
 ) -> MappingReport:
     """Load a checkpoint of any known origin into a model.
 
@@ -51,13 +55,30 @@ def load_weights(
         model: a `GvSeg` or another module with our parameter names.
         path: see `read_checkpoint`.
         reset_class_head: keep the model's class head where the checkpoint's has another size.
+        allow_missing: accept a checkpoint that lacks tensors of the model, to train them.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is broken or of no known origin, or a tensor has another shape.
+        ValueError: the file is broken or of no known origin, a tensor has another shape, or one is
+            missing that may not be.
     """
     tensors, origin = read_as_ours(path)
     report = MappingReport(str(path), origin)
+    load_tensors(
+        model, tensors, report, reset_class_head=reset_class_head, allow_missing=allow_missing
+    )
+    return report
+
+
+def load_tensors(
+    model: nn.Module,
+    tensors: dict[str, Tensor],
+    report: MappingReport,
+    *,
+    reset_class_head: bool = False,
+    allow_missing: bool = True,
+) -> None:
+    """Load tensors under our names into a model and fill in the report; see `load_weights`."""
     own = model.state_dict()
     fitting: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
@@ -75,11 +96,14 @@ def load_weights(
     report.loaded = sorted(fitting)
     report.missing = sorted(set(own) - set(fitting) - set(report.reset))
     if not report.loaded:
-        raise ValueError(f"{path}: no tensor fits the model, whose names start {sorted(own)[:3]}.")
+        raise ValueError(
+            f"{report.path}: no tensor fits the model, whose names start {sorted(own)[:3]}."
+        )
+    if report.missing and not allow_missing:
+        raise ValueError(_explain_missing(report))
     model.load_state_dict(fitting, strict=False)
     level = logging.WARNING if report.missing or report.unexpected else logging.INFO
     logger.log(level, report.summary())
-    return report
 
 
 def read_as_ours(path: str | Path) -> tuple[dict[str, Tensor], str]:
@@ -90,6 +114,14 @@ def read_as_ours(path: str | Path) -> tuple[dict[str, Tensor], str]:
     except ValueError as error:
         raise ValueError(f"{path}: {error}.") from None
     return rename(tensors, origin.rules), origin.title
+
+
+def _explain_missing(report: MappingReport) -> str:
+    first = ", ".join(report.missing[:3])
+    return (
+        f"{report.path} ({report.origin}) lacks {len(report.missing)} tensors of the model, such "
+        f"as {first}; give the checkpoint of a whole model that was trained with this config."
+    )
 
 
 def _explain(report: MappingReport) -> str:

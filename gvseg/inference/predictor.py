@@ -18,7 +18,7 @@ from detectron2.modeling import build_model
 
 import gvseg.data.benchmarks  # registers the class names of every benchmark
 import gvseg.modeling  # noqa: F401 - registers the segmenter with detectron2
-from gvseg.checkpoint import load_weights
+from gvseg.checkpoint import checkpoint_file, load_weights
 from gvseg.inference.linking import build_linker
 from gvseg.inference.prefetch import Prefetcher
 from gvseg.inference.sources import Frame, FrameSource, open_source
@@ -69,7 +69,7 @@ class VideoPredictor:
         self._is_thing = np.array(legend.is_thing)
         self.stopwatch = Stopwatch()
         self.runner = VideoRunner(
-            model=_load_model(cfg) if model is None else model,
+            model=_load_model(cfg, legend) if model is None else model,
             settings=settings,
             linker=build_linker(cfg, self._is_thing) if settings.task.has_instances else None,
             is_thing=self._is_thing,
@@ -145,15 +145,21 @@ class VideoPredictor:
         )
 
 
-def _load_model(cfg: CfgNode) -> Segmenter:
+def _load_model(cfg: CfgNode, legend: ClassLegend) -> Segmenter:
     """Build the model with its weights, in evaluation mode."""
     if not cfg.MODEL.WEIGHTS:
         raise ValueError("MODEL.WEIGHTS is empty; name the checkpoint to run.")
-    if not Path(cfg.MODEL.WEIGHTS).is_file():
-        # Said before the model is built, which takes a while.
-        raise FileNotFoundError(f"Weights {cfg.MODEL.WEIGHTS} do not exist.")
+    # Mistakes are told before the model is built, which takes a while.
+    checkpoint_file(cfg.MODEL.WEIGHTS)
+    num_classes = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
+    if num_classes != len(legend.names):
+        raise ValueError(
+            f"The model has {num_classes} classes (MODEL.SEM_SEG_HEAD.NUM_CLASSES), but "
+            f"{cfg.DATASETS.TEST[0]} of DATASETS.TEST has {len(legend.names)}; name the dataset "
+            "whose classes the model knows."
+        )
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"MODEL.DEVICE is {cfg.MODEL.DEVICE} but no GPU is available; choose cpu.")
     model = build_model(cfg)
-    load_weights(model, cfg.MODEL.WEIGHTS)
+    load_weights(model, cfg.MODEL.WEIGHTS, allow_missing=False)
     return model.eval()

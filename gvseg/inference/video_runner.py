@@ -123,7 +123,8 @@ class VideoRunner:
         settings: of the model and of post-processing.
         linker: gives identities, and is reset when a video begins; without one the queries of each
             window count from 1 anew.
-        is_thing: (K,) bool, needed for panoptic segments only.
+        is_thing: (K,) bool, needed for panoptic segments; where given, the model must tell K
+            classes apart.
         stopwatch: where to count the time of "network" and "postprocess".
     """
 
@@ -185,9 +186,18 @@ class VideoRunner:
         frames = self.model.preprocess([images])
         with autocast:
             prediction = self.model.segment_clip(frames)
+        self._check_classes(prediction)
         if device.type == "cuda":
             torch.cuda.synchronize(device)  # else its time would count as post-processing
         return prediction, (frames.shape[-2], frames.shape[-1])
+
+    def _check_classes(self, prediction: TubePrediction) -> None:
+        num_classes = prediction.class_logits.shape[-1] - 1
+        if self.is_thing is not None and num_classes != len(self.is_thing):
+            raise ValueError(
+                f"The model has {num_classes} classes, but the dataset has {len(self.is_thing)}; "
+                "choose the dataset whose classes the model knows."
+            )
 
     def _frame_logits(
         self, window: list[Frame], prediction: TubePrediction, geometry: FrameGeometry

@@ -42,6 +42,17 @@ def test_missing_and_unexpected_are_reported(tmp_path):
     assert "missing: query_decoder.head.norm.bias" in report.summary()
 
 
+def test_missing_tensors_are_an_error_where_none_may_be(tmp_path):
+    """An untrained part would segment noise without a word."""
+    model = Tiny()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    path = save(Tiny(), tmp_path, drop=["query_decoder.head.norm.bias"])
+    with pytest.raises(ValueError, match=r"lacks 1 tensors .*query_decoder\.head\.norm\.bias"):
+        load_weights(model, path, allow_missing=False)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name])
+
+
 def test_class_head_of_another_size_is_reset_only_on_request(tmp_path):
     path = save(Tiny(num_classes=5), tmp_path)
     model = Tiny()

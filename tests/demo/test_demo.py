@@ -12,6 +12,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import save_file
 
 from detectron2.config import CfgNode
@@ -52,7 +53,7 @@ def model(tmp_path):
     config = tmp_path / "painted.yaml"
     config.write_text(
         "VERSION: 2\n"
-        "MODEL:\n  META_ARCHITECTURE: PaintedSegmenter\n"
+        "MODEL:\n  META_ARCHITECTURE: PaintedSegmenter\n  SEM_SEG_HEAD: {NUM_CLASSES: 5}\n"
         "INPUT:\n  FORMAT: RGB\n  MIN_SIZE_TEST: 0\n"
         f"DATASETS:\n  TEST: [{DATASET}]\n"
     )
@@ -153,9 +154,30 @@ def test_weights_of_another_config_are_its_own(demo, model):
     assert demo.build_config(options).MODEL.WEIGHTS == ""
 
 
+def test_weights_may_be_a_folder_of_hugging_face(demo, model, clip, tmp_path):
+    folder, output = tmp_path / "hugging_face", tmp_path / "result"
+    folder.mkdir()
+    save_file(ColorSegmenter().state_dict(), folder / "model.safetensors")
+    options = ["--formats", "json", "--max-frames", "1", *model, "--weights", str(folder)]
+    assert demo.main(["--input", str(clip), "--output", str(output), *options]) == 0
+    assert len(frames_in(output)[0]["segments"]) == 3
+
+
 # What users do wrong, as (arguments, what the one line says). {0} is a folder of the test.
 MISTAKES = {
     "missing weights": (["--weights", "{0}/none.safetensors"], r"none\.safetensors do not exist"),
+    "URL as weights": (
+        ["--weights", "detectron2://COCO/model.pkl"],
+        "model.pkl are a URL, and URLs are not fetched",
+    ),
+    "backbone alone": (
+        ["--weights", "{0}/backbone.safetensors"],
+        r"backbone\.safetensors: no tensor fits",
+    ),
+    "classes of another dataset": (
+        ["--opts", "DATASETS.TEST", "('camvid_val',)"],
+        r"has 5 classes .* but camvid_val of DATASETS\.TEST has 11",
+    ),
     "missing config": (["--config-file", "{0}/none.yaml"], r"none\.yaml does not exist"),
     "wrong key": (
         ["--opts", "MODEL.GVSEG.TAKS", "vis"],
@@ -178,6 +200,7 @@ MISTAKES = {
 def mistakes_folder(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.mp4").write_text("not a video")
+    save_file({"res2.0.conv1.weight": torch.zeros(1)}, tmp_path / "backbone.safetensors")
     with av.open(str(tmp_path / "zero.avi"), "w") as container:
         stream = container.add_stream("mjpeg", rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import save_file
 
 from detectron2.config import get_cfg
 from detectron2.data import MetadataCatalog
@@ -11,6 +12,7 @@ from gvseg.config import add_gvseg_config
 from gvseg.inference.predictor import VideoPredictor
 from gvseg.inference.writers import build_writers
 from tests.inference.painted_video import LEGEND, ColorSegmenter, crossing_video
+from tests.tiny_model import FIVE_CLASSES, build_tiny, tiny_config
 
 DATASET = "painted_for_the_predictor"
 
@@ -203,3 +205,28 @@ def test_unknown_dataset_is_refused():
     cfg.DATASETS.TEST = ("nobody_registered_this",)
     with pytest.raises(ValueError, match="'nobody_registered_this' has no class names"):
         VideoPredictor(cfg, model=ColorSegmenter())
+
+
+def test_weights_of_a_part_are_refused(tmp_path):
+    """A backbone alone trains well, but what it would predict is noise."""
+    cfg = tiny_config(*FIVE_CLASSES)
+    cfg.defrost()
+    cfg.DATASETS.TEST = (DATASET,)
+    cfg.MODEL.WEIGHTS = str(tmp_path / "part.safetensors")
+    state = build_tiny().state_dict()
+    part = {k: v for k, v in state.items() if not k.startswith("pixel_decoder.layers.")}
+    save_file(part, cfg.MODEL.WEIGHTS)
+    with pytest.raises(ValueError, match=r"lacks \d+ tensors of the model, such as pixel_decoder"):
+        VideoPredictor(cfg)
+    save_file(state, cfg.MODEL.WEIGHTS)
+    assert not VideoPredictor(cfg).runner.model.training
+
+
+@pytest.mark.parametrize("num_classes", [3, 80])
+def test_model_of_other_classes_is_refused(num_classes, tmp_path):
+    """A name of another table would be wrong, and a class beyond its end has none."""
+    weights = tmp_path / "w.safetensors"
+    weights.write_bytes(b"never read")
+    overrides = ("MODEL.SEM_SEG_HEAD.NUM_CLASSES", num_classes, "MODEL.WEIGHTS", str(weights))
+    with pytest.raises(ValueError, match=rf"has {num_classes} classes .* has 5; name the dataset"):
+        VideoPredictor(make_config(*overrides))

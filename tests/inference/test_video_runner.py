@@ -197,3 +197,12 @@ def test_settings_come_from_the_config():
 def test_senseless_settings_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         RunnerSettings.from_config(make_config(**changes))
+
+
+@pytest.mark.parametrize("num_classes", [3, 80])
+def test_model_of_other_classes_than_the_dataset_is_refused(num_classes):
+    runner = VideoRunner(
+        model=ColorSegmenter(), settings=SETTINGS, is_thing=np.ones(num_classes, dtype=bool)
+    )
+    with pytest.raises(ValueError, match=f"The model has 5 classes, but .* has {num_classes};"):
+        list(runner.run(ArraySource(crossing_video(1))))
