@@ -207,6 +207,7 @@ def _add_gvseg(cfg: CfgNode) -> None:
     gvseg.TEST = CfgNode()
     gvseg.TEST.WINDOW = 1  # frames segmented together
     gvseg.TEST.FRAMES_PER_STEP = 1  # of which pass backbone and pixel decoder at a time
+    gvseg.TEST.PRECISION = "float32"  # or bfloat16, float16: autocast of the network at inference
     gvseg.TEST.MAX_INSTANCES = 100  # best query-class pairs kept in a frame, in the place of
     # detectron2's TEST.DETECTIONS_PER_IMAGE
     gvseg.TEST.SCORE_THRESHOLD = 0.0  # instances below are dropped; the demo sets its own

@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # A part may import itself and what stands in an earlier row.
 LEVELS = (
-    ("gvseg.structures", "gvseg.tasks", "gvseg.ops"),
+    ("gvseg.structures", "gvseg.tasks", "gvseg.precision", "gvseg.ops"),
     ("gvseg.config", "gvseg.checkpoint", "gvseg.visualization"),
     ("gvseg.modeling", "gvseg.data"),
     ("gvseg.evaluation",),  # reads its ground truth through gvseg.data

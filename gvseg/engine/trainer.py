@@ -23,22 +23,16 @@ from gvseg.checkpoint import load_weights
 from gvseg.data.loader import build_train_loader
 from gvseg.engine.evaluation import evaluate
 from gvseg.engine.optimizer import build_optimizer, build_scheduler, clip_gradients
+from gvseg.precision import autocast_type
 
 logger = logging.getLogger(__name__)
-
-PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def autocast_dtype(cfg: CfgNode) -> torch.dtype | None:
     """Return the type of mixed precision that the config asks for, None for full precision."""
     if not cfg.SOLVER.AMP.ENABLED:
         return None
-    if cfg.SOLVER.AMP.PRECISION not in PRECISIONS:
-        raise ValueError(
-            f"SOLVER.AMP.PRECISION is {cfg.SOLVER.AMP.PRECISION!r}; "
-            f"choose one of {', '.join(PRECISIONS)}."
-        )
-    return PRECISIONS[cfg.SOLVER.AMP.PRECISION]
+    return autocast_type(cfg.SOLVER.AMP.PRECISION, key="SOLVER.AMP.PRECISION")
 
 
 class TrainingStep(SimpleTrainer):

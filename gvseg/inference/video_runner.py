@@ -8,7 +8,6 @@ What is held at a time is one window of frames and logits, and the linker's live
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,6 +29,7 @@ from gvseg.inference.postprocess import (
 )
 from gvseg.inference.sources import Frame
 from gvseg.inference.stopwatch import Stopwatch
+from gvseg.precision import autocast_type
 from gvseg.structures import FrameSegments, TubePrediction
 from gvseg.tasks import Task
 
@@ -63,7 +63,7 @@ class RunnerSettings:
     object_mask_threshold: float
     overlap_threshold: float
     one_class_per_query: bool = False
-    autocast: torch.dtype | None = None  # precision of the network on a GPU, None for float32
+    autocast: torch.dtype | None = None  # precision of the network, None for float32
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> RunnerSettings:
@@ -78,7 +78,6 @@ class RunnerSettings:
         if test.WINDOW < 1:
             raise ValueError(f"MODEL.GVSEG.TEST.WINDOW is {test.WINDOW}; give 1 frame or more.")
         former = cfg.MODEL.MASK_FORMER.TEST
-        amp = cfg.SOLVER.AMP
         return cls(
             task=Task.parse(cfg.MODEL.GVSEG.TASK),
             window=test.WINDOW,
@@ -89,7 +88,7 @@ class RunnerSettings:
             score_threshold=test.SCORE_THRESHOLD,
             object_mask_threshold=former.OBJECT_MASK_THRESHOLD,
             overlap_threshold=former.OVERLAP_THRESHOLD,
-            autocast=getattr(torch, amp.PRECISION) if amp.ENABLED else None,
+            autocast=autocast_type(test.PRECISION, key="MODEL.GVSEG.TEST.PRECISION"),
         )
 
 
@@ -180,11 +179,9 @@ class VideoRunner:
     @torch.inference_mode()
     def _predict(self, images: list[Tensor]) -> tuple[TubePrediction, tuple[int, int]]:
         device = self.model.device
-        autocast: AbstractContextManager = nullcontext()
-        if self.settings.autocast is not None and device.type == "cuda":
-            autocast = torch.autocast("cuda", self.settings.autocast)
+        dtype = self.settings.autocast
         frames = self.model.preprocess([images])
-        with autocast:
+        with torch.autocast(device.type, dtype, enabled=dtype is not None):
             prediction = self.model.segment_clip(frames)
         self._check_classes(prediction)
         if device.type == "cuda":

@@ -13,6 +13,7 @@ from gvseg.inference.video_runner import RunnerSettings, VideoRunner, segment_vi
 from gvseg.structures import TubePrediction
 from gvseg.tasks import Task
 from tests.inference.painted_video import COLORS, ColorSegmenter, crossing_video, paint
+from tests.tiny_model import build_tiny
 
 SETTINGS = RunnerSettings(
     task=Task.VIS,
@@ -178,12 +179,41 @@ def test_settings_come_from_the_config():
             MODEL__GVSEG__TEST__WINDOW=3,
             INPUT__FORMAT="RGB",
             INPUT__MIN_SIZE_TEST=360,
-            SOLVER__AMP__ENABLED=True,
+            MODEL__GVSEG__TEST__PRECISION="float16",
         )
     )
     assert settings.task is Task.VPS
     assert (settings.window, settings.min_size, settings.is_bgr) == (3, 360, False)
-    assert settings.autocast is torch.bfloat16
+    assert settings.autocast is torch.float16
+
+
+def test_precision_of_training_is_not_that_of_inference():
+    assert RunnerSettings.from_config(make_config(SOLVER__AMP__ENABLED=True)).autocast is None
+
+
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16, torch.float16])
+def test_network_runs_in_the_precision_asked_for(dtype):
+    seen = []
+
+    class Recorder(ColorSegmenter):
+        def segment_clip(self, frames):
+            seen.append((frames[0, 0, 0] @ frames[0, 0, 0].T).dtype)
+            return super().segment_clip(frames)
+
+    segment(crossing_video(1), Recorder(), autocast=dtype)
+    assert seen == [dtype or torch.float32]
+
+
+def test_real_network_runs_in_bfloat16_on_a_cpu():
+    """Nothing in it, nor in post-processing, insists on float32."""
+    model = build_tiny().eval()
+    settings = dataclasses.replace(SETTINGS, score_threshold=0.0)
+    runs = [
+        list(segment_video(model, ArraySource(crossing_video(2)), changed, linker=make_linker()))
+        for changed in (settings, dataclasses.replace(settings, autocast=torch.bfloat16))
+    ]
+    for exact, rounded in zip(*runs, strict=True):
+        assert rounded.scores.max() == pytest.approx(exact.scores.max(), abs=0.02)
 
 
 @pytest.mark.parametrize(
@@ -191,6 +221,7 @@ def test_settings_come_from_the_config():
     [
         ({"INPUT__FORMAT": "YUV-BT.601"}, "INPUT.FORMAT is 'YUV-BT.601'"),
         ({"MODEL__GVSEG__TEST__WINDOW": 0}, "WINDOW is 0"),
+        ({"MODEL__GVSEG__TEST__PRECISION": "int8"}, "MODEL.GVSEG.TEST.PRECISION is 'int8'"),
         ({"MODEL__GVSEG__TASK": "vos"}, "Unknown task 'vos'"),
     ],
 )
