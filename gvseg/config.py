@@ -16,6 +16,8 @@ import yaml
 
 from detectron2.config import CfgNode, get_cfg
 
+VERSIONS = (1, 2)  # of detectron2's keys; configs of the first are upgraded
+
 
 def load_config(config_file: str | Path, overrides: list[str] | None = None) -> CfgNode:
     """Read a YAML, its bases and the projects it names, and return a frozen config.
@@ -26,23 +28,27 @@ def load_config(config_file: str | Path, overrides: list[str] | None = None) -> 
 
     Raises:
         FileNotFoundError: the file or one of its bases does not exist.
-        ValueError: a key that no part of gvseg knows, or a value of the wrong type.
+        ValueError: a file that is no YAML of keys and values, bases that form a circle, a key that
+            no part of gvseg knows, or a value of the wrong type.
     """
     path = Path(config_file)
     if not path.is_file():
         raise FileNotFoundError(f"Config file {path} does not exist.")
     cfg = get_cfg()
     add_gvseg_config(cfg)
-    for project in _projects(path):
+    files = _with_bases(path)
+    for project in _projects(files):
         _import_project(project, path).add_config(cfg)
+    for file, content in files:
+        _check_sections(content, cfg, file)
     try:
         # YAMLs are data here: constructors such as !!python/object are refused.
         cfg.merge_from_file(str(path), allow_unsafe=False)
-    except (KeyError, ValueError, yaml.YAMLError) as error:
+    except (AssertionError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: {_reason(error)}") from None
     try:
         cfg.merge_from_list(overrides or [])
-    except (AssertionError, KeyError, ValueError) as error:
+    except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"In the overrides {overrides}: {_reason(error)}") from None
     cfg.freeze()
     return cfg
@@ -52,20 +58,67 @@ def _reason(error: Exception) -> str:
     return str(error.args[0]) if error.args else str(error)
 
 
-def _projects(path: Path) -> list[str]:
-    """Names under `PROJECTS` of a YAML or, where it has none, of its bases."""
+def _with_bases(path: Path, above: tuple[Path, ...] = ()) -> list[tuple[Path, dict]]:
+    """Files with their content, bases first, as each wins over those before it.
+
+    Args:
+        path: a YAML.
+        above: those that lead to it through their `_BASE_`.
+    """
+    if path.resolve() in above:
+        raise ValueError(f"{above[-1]} names the base {path}, which is itself built on it.")
     try:
-        content = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not plain YAML: {error}") from None
     if not isinstance(content, dict):
-        raise ValueError(f"{path} holds a {type(content).__name__}, not keys and values.")
-    if "PROJECTS" in content or "_BASE_" not in content:
-        return content.get("PROJECTS", [])
-    base = path.parent / content["_BASE_"]
-    if not base.is_file():
-        raise FileNotFoundError(f"{path} names the base {base}, which does not exist.")
-    return _projects(base)
+        kind = "nothing" if content is None else f"a value of type {type(content).__name__}"
+        raise ValueError(f"{path} holds {kind}, not keys and values.")
+    files = []
+    for base in _bases(content, path):
+        files += _with_bases(base, (*above, path.resolve()))
+    return [*files, (path, content)]
+
+
+def _bases(content: dict, path: Path) -> list[Path]:
+    named = content.get("_BASE_", [])
+    bases = named if isinstance(named, list) else [named]
+    if not all(isinstance(base, str) for base in bases):
+        raise ValueError(f"{path}: _BASE_ is {named!r}; give the path of a YAML or a list of them.")
+    paths = [path.parent / Path(base).expanduser() for base in bases]
+    for base in paths:
+        if not base.is_file():
+            raise FileNotFoundError(f"{path} names the base {base}, which does not exist.")
+    return paths
+
+
+def _projects(files: list[tuple[Path, dict]]) -> list[str]:
+    """Names under `PROJECTS`, of the last file that has it."""
+    for path, content in reversed(files):
+        names = content.get("PROJECTS")
+        if "PROJECTS" not in content:
+            continue
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError(f"{path}: PROJECTS is {names!r}; give a list of names.")
+        return names
+    return []
+
+
+def _check_sections(content: dict, cfg: CfgNode, path: Path, above: str = "") -> None:
+    """Refuse values where keys belong, which detectron2 would stumble over."""
+    version = content.get("VERSION", cfg.get("VERSION"))
+    if not above and version not in VERSIONS:
+        known = " and ".join(map(str, VERSIONS))
+        raise ValueError(f"{path}: VERSION is {version!r}; detectron2 knows {known}.")
+    for key, value in content.items():
+        if not isinstance(key, str):
+            raise ValueError(f"{path}: the key {above}{key} is no text.")
+        default = cfg.get(key)
+        if not isinstance(default, CfgNode):
+            continue
+        if not isinstance(value, dict):
+            raise ValueError(f"{path}: {above}{key} is {value!r}, but keys belong below it.")
+        _check_sections(value, default, path, f"{above}{key}.")
 
 
 def _import_project(name: str, path: Path) -> ModuleType:

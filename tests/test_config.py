@@ -137,3 +137,81 @@ def test_projects_are_imported_and_may_add_keys(tmp_path, monkeypatch):
     write(tmp_path / "base.yaml", {"PROJECTS": ["made_up"]})
     leaf = write(tmp_path / "l.yaml", {"_BASE_": "base.yaml", "MODEL": {"MADE_UP": {"SIZE": 4}}})
     assert load_config(leaf).MODEL.MADE_UP.SIZE == 4
+
+
+def test_later_bases_win_over_earlier_ones(tmp_path):
+    write(tmp_path / "first.yaml", {"SOLVER": {"MAX_ITER": 5, "BASE_LR": 0.5}})
+    write(tmp_path / "second.yaml", {"SOLVER": {"MAX_ITER": 6, "GAMMA": 0.25}})
+    bases = ["first.yaml", "second.yaml"]
+    leaf = write(tmp_path / "leaf.yaml", {"_BASE_": bases, "SOLVER": {"GAMMA": 0.75}})
+    solver = load_config(leaf).SOLVER
+    assert (solver.MAX_ITER, solver.BASE_LR, solver.GAMMA) == (6, 0.5, 0.75)
+
+
+def test_base_may_lie_at_home_or_at_an_absolute_path(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    base = write(tmp_path / "home" / "base.yaml", {"SOLVER": {"MAX_ITER": 5}})
+    for name in ("~/base.yaml", str(base)):
+        leaf = write(tmp_path / "leaf.yaml", {"_BASE_": name})
+        assert load_config(leaf).SOLVER.MAX_ITER == 5
+
+
+def test_same_base_twice_is_no_circle(tmp_path):
+    write(tmp_path / "root.yaml", {"SOLVER": {"MAX_ITER": 5}})
+    for name in ("left", "right"):
+        write(tmp_path / f"{name}.yaml", {"_BASE_": "root.yaml"})
+    leaf = write(tmp_path / "leaf.yaml", {"_BASE_": ["left.yaml", "right.yaml"]})
+    assert load_config(leaf).SOLVER.MAX_ITER == 5
+
+
+def test_bases_in_a_circle_are_refused(tmp_path):
+    path = write(tmp_path / "self.yaml", {"_BASE_": "self.yaml"})
+    with pytest.raises(
+        ValueError, match=r"self\.yaml names the base .*self\.yaml, which is itself"
+    ):
+        load_config(path)
+    write(tmp_path / "a.yaml", {"_BASE_": "b.yaml"})
+    write(tmp_path / "b.yaml", {"_BASE_": ["c.yaml"]})
+    write(tmp_path / "c.yaml", {"_BASE_": "../" + tmp_path.name + "/a.yaml"})
+    with pytest.raises(ValueError, match=r"c\.yaml names the base .*a\.yaml, which is itself"):
+        load_config(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("", "holds nothing, not keys"),
+        ("5", "holds a value of type int, not keys"),
+        ("MODEL:\n", "MODEL is None, but keys belong below it"),
+        ("MODEL: 5\n", "MODEL is 5, but keys belong below it"),
+        ("MODEL:\n  GVSEG:\n    TEST: [1]\n", r"MODEL\.GVSEG\.TEST is \[1\], but keys"),
+        ("PROJECTS: 5\n", "PROJECTS is 5; give a list"),
+        ("PROJECTS: vita\n", "PROJECTS is 'vita'; give a list"),
+        ("PROJECTS:\n", "PROJECTS is None; give a list"),
+        ("VERSION: 3\n", "VERSION is 3; detectron2 knows 1 and 2"),
+        ("VERSION: two\n", "VERSION is 'two'"),
+        ("_BASE_: 5\n", "_BASE_ is 5; give the path"),
+        ("_BASE_:\n", "_BASE_ is None; give the path"),
+        ("_BASE_: [1]\n", r"_BASE_ is \[1\]; give the path"),
+        ("SOLVER:\n  MAX_ITER: {A: 1}\n", "MAX_ITER"),
+        ("5: 3\n", "the key 5 is"),
+        ("MODEL: {5: 3}\n", r"the key MODEL\.5 is"),
+        ("OUTPUT_DIR: caf\xe9\n", "not plain YAML"),
+    ],
+)
+def test_senseless_file_is_one_error_that_names_it(text, named, tmp_path):
+    path = tmp_path / "wrong.yaml"
+    path.write_bytes(text.encode("latin1"))
+    with pytest.raises(ValueError, match=rf"wrong\.yaml.*{named}"):
+        load_config(path)
+    leaf = write(tmp_path / "leaf.yaml", {"_BASE_": "wrong.yaml"})
+    with pytest.raises(ValueError, match=named):
+        load_config(leaf)
+
+
+def test_base_that_is_a_folder_or_gone_is_named(tmp_path):
+    for base in ("~/nowhere/base.yaml", ".", "https://example.com/base.yaml"):
+        leaf = write(tmp_path / "leaf.yaml", {"_BASE_": base})
+        with pytest.raises(FileNotFoundError, match=r"leaf\.yaml names the base"):
+            load_config(leaf)
