@@ -95,6 +95,16 @@ def check_num_classes(cfg: CfgNode, dataset_name: str) -> None:
         )
 
 
+def check_task(cfg: CfgNode, dataset_name: str) -> None:
+    """Raise a ValueError unless the model is for the task of the dataset."""
+    task, benchmark = Task.parse(cfg.MODEL.GVSEG.TASK), get_benchmark(dataset_name)
+    if task is not benchmark.task:
+        raise ValueError(
+            f"MODEL.GVSEG.TASK is {task.value}, but {dataset_name} is a dataset for "
+            f"{benchmark.task.value}."
+        )
+
+
 def require_directory(path: Path, benchmark_name: str) -> Path:
     """Return `path`, or raise a FileNotFoundError that says where the benchmark is looked for."""
     if not path.is_dir():

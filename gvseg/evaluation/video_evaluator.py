@@ -14,7 +14,7 @@ from detectron2.config import CfgNode
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
-from gvseg.data.benchmark import Benchmark, Record, check_num_classes, get_benchmark
+from gvseg.data.benchmark import Benchmark, Record, check_num_classes, check_task, get_benchmark
 from gvseg.data.loader import load_records
 from gvseg.data.segments import FrameLabels, check_size
 from gvseg.evaluation.coco_ap import InstanceApMetric
@@ -57,8 +57,9 @@ def build_evaluator(
     """Return the evaluator of a dataset with the metrics that its benchmark names.
 
     Raises:
-        ValueError: the model has another number of classes than the dataset.
+        ValueError: the model has another task or number of classes than the dataset.
     """
+    check_task(cfg, dataset_name)
     check_num_classes(cfg, dataset_name)
     return VideoEvaluator(dataset_name, output_dir)
 

@@ -5,8 +5,15 @@ import pytest
 from detectron2.config import get_cfg
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from gvseg.config import add_gvseg_config
 from gvseg.data import get_benchmark
-from gvseg.data.benchmark import Benchmark, check_num_classes, register, unregister
+from gvseg.data.benchmark import (
+    Benchmark,
+    check_num_classes,
+    check_task,
+    register,
+    unregister,
+)
 from gvseg.data.class_table import ClassTable, read_class_table
 from gvseg.tasks import Task
 from tests.data.vps_benchmark import vps_benchmark
@@ -86,3 +93,12 @@ def test_model_with_another_number_of_classes_is_refused():
     check_num_classes(cfg, "camvid_val")
     with pytest.raises(ValueError, match="NUM_CLASSES is 11, but coco128_train has 80 classes"):
         check_num_classes(cfg, "coco128_train")
+
+
+def test_model_for_another_task_is_refused():
+    cfg = get_cfg()
+    add_gvseg_config(cfg)
+    cfg.MODEL.GVSEG.TASK = "vss"
+    check_task(cfg, "camvid_val")
+    with pytest.raises(ValueError, match="TASK is vss, but coco128_train is a dataset for vis"):
+        check_task(cfg, "coco128_train")

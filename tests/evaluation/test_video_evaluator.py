@@ -6,15 +6,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from detectron2.config import get_cfg
+from detectron2.config import CfgNode, get_cfg
 from detectron2.utils import comm
 
+from gvseg.config import add_gvseg_config
 from gvseg.data.benchmark import get_benchmark
 from gvseg.data.loader import load_records
 from gvseg.evaluation import METRICS, VideoEvaluator, build_evaluator
 from gvseg.structures import FrameSegments
 
 pytestmark = pytest.mark.usefixtures("small_benchmarks")
+
+
+def model_cfg(task: str, num_classes: int) -> CfgNode:
+    cfg = get_cfg()
+    add_gvseg_config(cfg)
+    cfg.MODEL.GVSEG.TASK = task
+    cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = num_classes
+    return cfg
 
 
 def true_segments(record: dict, frame_index: int) -> FrameSegments:
@@ -34,8 +43,8 @@ def feed(evaluator: VideoEvaluator, records: list[dict]) -> None:
 def test_perfect_predictions_score_a_hundred_percent(
     tmp_path: Path, dataset_name: str, protocol: str, main_score: str
 ):
-    cfg = get_cfg()
-    cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = len(get_benchmark(dataset_name).classes)
+    benchmark = get_benchmark(dataset_name)
+    cfg = model_cfg(benchmark.task.value, len(benchmark.classes))
     evaluator = build_evaluator(cfg, dataset_name, tmp_path / "scores")
     feed(evaluator, load_records(dataset_name))
     results = evaluator.evaluate()
@@ -148,11 +157,16 @@ def test_missing_annotation_is_named():
         VideoEvaluator("camvid_val").process_frame(record, prediction)
 
 
-def test_model_of_other_classes_is_refused():
-    cfg = get_cfg()
-    cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 80
-    with pytest.raises(ValueError, match="NUM_CLASSES is 80, but camvid_val has 11"):
-        build_evaluator(cfg, "camvid_val")
+@pytest.mark.parametrize(
+    ("task", "num_classes", "message"),
+    [
+        ("vss", 80, "NUM_CLASSES is 80, but camvid_val has 11"),
+        ("vis", 11, "TASK is vis, but camvid_val is a dataset for vss"),
+    ],
+)
+def test_model_that_does_not_fit_is_refused(task: str, num_classes: int, message: str):
+    with pytest.raises(ValueError, match=message):
+        build_evaluator(model_cfg(task, num_classes), "camvid_val")
 
 
 def test_processes_are_gathered_on_the_main_one(monkeypatch: pytest.MonkeyPatch):
