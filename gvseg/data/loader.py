@@ -15,21 +15,26 @@ from detectron2.data import DatasetCatalog, DatasetFromList
 from detectron2.data.build import build_batch_data_loader, build_detection_test_loader
 from detectron2.utils import comm
 
-from gvseg.data.benchmark import Record, check_num_classes, get_benchmark
+from gvseg.data.benchmark import Record, check_num_classes, check_task, get_benchmark
 from gvseg.data.clip_mapper import ClipMapper
 from gvseg.data.sample import Sample
 
 logger = logging.getLogger(__name__)
 
 
-def build_train_loader(cfg: CfgNode) -> DataLoader:
+def build_train_loader(cfg: CfgNode, start_iter: int = 0) -> DataLoader:
     """Return endless batches, each a list of samples, mixed from all of `DATASETS.TRAIN`.
 
-    With `SEED >= 0` sample i of a run is the same whatever the number of workers.
+    With `SEED >= 0` sample i of a run is the same whatever the number of workers and of breaks.
+
+    Args:
+        cfg: the config.
+        start_iter: iterations of an earlier run that this one continues, whose samples are skipped
+            unread.
 
     Raises:
-        ValueError: no dataset, datasets of different classes or not of the model's, or ratios that
-            do not fit them.
+        ValueError: no dataset, datasets of different classes or not of the model's, of another
+            task than the model's, or ratios that do not fit them.
         FileNotFoundError: a dataset is not on disk.
     """
     names = cfg.DATASETS.TRAIN
@@ -40,10 +45,17 @@ def build_train_loader(cfg: CfgNode) -> DataLoader:
         raise ValueError(
             f"The datasets {', '.join(names)} have different classes; one model needs one table."
         )
-    check_num_classes(cfg, names[0])
+    for name in names:
+        check_task(cfg, name)
+        check_num_classes(cfg, name)
     seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
     sources = [_training_source(cfg, name) for name in names]
-    sampler = MixtureSampler([len(source) for source in sources], cfg.DATASETS.DATASET_RATIO, seed)
+    sampler = MixtureSampler(
+        [len(source) for source in sources],
+        cfg.DATASETS.DATASET_RATIO,
+        seed,
+        first_draw=start_iter * cfg.SOLVER.IMS_PER_BATCH,
+    )
     return build_batch_data_loader(
         ClipDataset(sources, seed),
         sampler,
@@ -155,9 +167,12 @@ class MixtureSampler(Sampler[tuple[int, int, int]]):
         sizes: items of each source.
         ratio: relative share of each source in the draws; empty means by size.
         seed: the same in all processes, which take turns.
+        first_draw: number of the draw to begin with, counted over all processes.
     """
 
-    def __init__(self, sizes: Sequence[int], ratio: Sequence[float], seed: int) -> None:
+    def __init__(
+        self, sizes: Sequence[int], ratio: Sequence[float], seed: int, *, first_draw: int = 0
+    ) -> None:
         if ratio and (len(ratio) != len(sizes) or min(ratio) < 0 or sum(ratio) <= 0):
             raise ValueError(
                 f"DATASETS.DATASET_RATIO is {list(ratio)}; it needs one share for each of the "
@@ -167,9 +182,11 @@ class MixtureSampler(Sampler[tuple[int, int, int]]):
         self.shares = shares / shares.sum()
         self.sizes = sizes
         self.seed = seed
+        self.first_draw = first_draw
+        # Workers iterate, and one that was spawned, not forked, knows of no other process.
+        self.rank, self.world_size = comm.get_rank(), comm.get_world_size()
 
     def __iter__(self) -> Iterator[tuple[int, int, int]]:
-        rank, world_size = comm.get_rank(), comm.get_world_size()
         rng = np.random.default_rng(self.seed)
         epochs: list[np.ndarray] = [np.array([], dtype=int)] * len(self.sizes)
         # The source furthest behind its share is next, so that short runs keep the ratio too.
@@ -181,7 +198,7 @@ class MixtureSampler(Sampler[tuple[int, int, int]]):
                 epochs[source] = rng.permutation(self.sizes[source])
             item, epochs[source] = int(epochs[source][0]), epochs[source][1:]
             num_drawn[source] += 1
-            if draw_number % world_size == rank:
+            if draw_number >= self.first_draw and draw_number % self.world_size == self.rank:
                 yield draw_number, source, item
             draw_number += 1
 

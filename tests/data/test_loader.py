@@ -1,5 +1,6 @@
 import itertools
 import json
+import pickle
 from collections import Counter
 from pathlib import Path
 
@@ -26,6 +27,7 @@ def train_cfg(*names: str, num_classes: int, **changes) -> CfgNode:
     cfg = get_cfg()
     add_gvseg_config(cfg)
     cfg.DATASETS.TRAIN = names
+    cfg.MODEL.GVSEG.TASK = "vss" if "camvid_train" in names else "vis"
     cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = num_classes
     cfg.INPUT.MIN_SIZE_TRAIN = (36, 48)
     cfg.SOLVER.IMS_PER_BATCH = 2
@@ -37,8 +39,8 @@ def train_cfg(*names: str, num_classes: int, **changes) -> CfgNode:
     return cfg
 
 
-def first_samples(cfg: CfgNode, num_batches: int) -> list[dict]:
-    batches = itertools.islice(iter(build_train_loader(cfg)), num_batches)
+def first_samples(cfg: CfgNode, num_batches: int, start_iter: int = 0) -> list[dict]:
+    batches = itertools.islice(iter(build_train_loader(cfg, start_iter)), num_batches)
     return [sample for batch in batches for sample in batch]
 
 
@@ -75,6 +77,13 @@ def test_seed_fixes_every_sample_whatever_the_number_of_workers(small_benchmarks
     )
     assert alone == with_workers
     assert alone != other_seed
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_continued_run_reads_what_comes_next(small_benchmarks: Path, num_workers: int):
+    cfg = train_cfg("camvid_train", num_classes=11, DATALOADER__NUM_WORKERS=num_workers)
+    whole = fingerprints(first_samples(cfg, 5))
+    assert fingerprints(first_samples(cfg, 3, start_iter=2)) == whole[4:]
 
 
 def test_draws_of_one_video_differ(small_benchmarks: Path):
@@ -134,7 +143,9 @@ def test_datasets_of_one_table_are_mixed_by_ratio(small_benchmarks: Path):
 def test_panoptic_samples_have_instances_and_stuff(tmp_path: Path):
     benchmark = vps_benchmark(tmp_path)
     register(benchmark)
-    cfg = train_cfg("small_vps_train", num_classes=4, INPUT__SAMPLING_FRAME_NUM=3)
+    cfg = train_cfg(
+        "small_vps_train", num_classes=4, INPUT__SAMPLING_FRAME_NUM=3, MODEL__GVSEG__TASK="vps"
+    )
     samples = first_samples(cfg, 2)
     unregister(benchmark)
     for sample in samples:
@@ -152,6 +163,10 @@ def test_panoptic_samples_have_instances_and_stuff(tmp_path: Path):
         (train_cfg(num_classes=11), "TRAIN names no dataset"),
         (train_cfg("camvid_train", "coco128_train", num_classes=11), "have different classes"),
         (train_cfg("camvid_train", num_classes=80), "NUM_CLASSES is 80, but camvid_train has 11"),
+        (
+            train_cfg("coco128_train", num_classes=80, MODEL__GVSEG__TASK="vss"),
+            "MODEL.GVSEG.TASK is vss, but coco128_train is a dataset for vis",
+        ),
         (train_cfg("cityscapes", num_classes=11), "Unknown dataset 'cityscapes'"),
         (
             train_cfg("camvid_train", num_classes=11, INPUT__SAMPLING_UNIT="clip"),
@@ -210,6 +225,23 @@ class TestMixtureSampler:
         for rank in range(3):
             monkeypatch.setattr(comm, "get_rank", lambda rank=rank: rank)
             assert self.draws(4, sizes=[5], ratio=[], seed=9) == whole[rank::3]
+
+    def test_process_is_remembered_where_workers_cannot_ask(self, monkeypatch: pytest.MonkeyPatch):
+        """A spawned worker gets the sampler pickled, and is itself process 0 of 1."""
+        whole = self.draws(6, sizes=[5], ratio=[], seed=9)
+        with monkeypatch.context() as in_training:
+            in_training.setattr(comm, "get_world_size", lambda: 2)
+            in_training.setattr(comm, "get_rank", lambda: 1)
+            content = pickle.dumps(MixtureSampler([5], [], 9))
+        assert list(itertools.islice(pickle.loads(content), 3)) == whole[1::2]
+
+    def test_first_draw_counts_those_of_all_processes(self, monkeypatch: pytest.MonkeyPatch):
+        sources = {"sizes": [5, 7], "ratio": [], "seed": 9}
+        whole = self.draws(40, **sources)
+        assert self.draws(20, **sources, first_draw=20) == whole[20:]
+        monkeypatch.setattr(comm, "get_world_size", lambda: 2)
+        monkeypatch.setattr(comm, "get_rank", lambda: 1)
+        assert self.draws(10, **sources, first_draw=20) == whole[21::2]
 
     @pytest.mark.parametrize("ratio", [[1.0], [1.0, -1.0], [0.0, 0.0]])
     def test_impossible_ratio_is_named(self, ratio: list[float]):
