@@ -140,7 +140,7 @@ def add_gvseg_config(cfg: CfgNode) -> None:
 
 
 def _add_input(cfg: CfgNode) -> None:
-    cfg.INPUT.DATASET_MAPPER_NAME = ""  # read from Mask2Former YAMLs; the benchmark decides here
+    cfg.INPUT.DATASET_MAPPER_NAME = ""  # of it counts only the end _lsj, as LARGE_SCALE_JITTER
     cfg.INPUT.COLOR_AUG_SSD = False  # photometric jitter: brightness, contrast, saturation, hue
     cfg.INPUT.SIZE_DIVISIBILITY = -1  # read from Mask2Former YAMLs; MODEL.MASK_FORMER has ours
     cfg.INPUT.CROP.SINGLE_CATEGORY_MAX_AREA = 1.0  # redraw crops of which one class covers more
@@ -160,7 +160,7 @@ def _add_input(cfg: CfgNode) -> None:
     cfg.INPUT.PSEUDO_CLIP.ROTATION = 15.0  # degrees
     cfg.INPUT.PSEUDO_CLIP.ZOOM = 0.1  # scales lie between 1 / 1.1 and 1.1
     cfg.INPUT.PSEUDO_CLIP.SHIFT = 0.1  # of height and width
-    cfg.INPUT.AUGMENTATIONS = []  # read from Mask2Former-VIS YAMLs: "brightness", "rotation", ...
+    cfg.INPUT.AUGMENTATIONS = []  # of "brightness", "contrast", "saturation" and "rotation"
     cfg.DATASETS.DATASET_RATIO = []  # share of each training set; empty means by size
 
 

@@ -6,12 +6,13 @@ same object for all frames, but for `PseudoMotion`, whose whole point is that th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Protocol
 
 import cv2
 import numpy as np
 from fvcore.transforms.transform import (
+    BlendTransform,
     CropTransform,
     HFlipTransform,
     NoOpTransform,
@@ -227,6 +228,40 @@ class RandomPhotometry:
             offset=changes[0], gain=1 + changes[1], saturation=1 + changes[2], hue=changes[3]
         )
         return [PhotometricTransform(photometry)] * len(clip.frames)
+
+
+_LUMA = np.array([[0.299], [0.587], [0.114]])  # of red, green and blue (ITU-R BT.601)
+
+
+class RandomBlend:
+    """Blend each frame with something plain, or away from it, by one weight for the clip.
+
+    These are what the image transforms of detectron2 call brightness, contrast and saturation.
+
+    Args:
+        partner: `black` for brightness, `mean`, the mean value of the frame, for contrast, or
+            `grey`, the frame without colour, for saturation.
+        max_change: weight of the frame lies within 1 +- this.
+    """
+
+    _partners: ClassVar[dict[str, Callable[[np.ndarray], np.ndarray | float]]] = {
+        "black": lambda frame: 0.0,
+        "mean": lambda frame: float(frame.mean()),
+        "grey": lambda frame: frame @ _LUMA,
+    }
+
+    def __init__(self, *, partner: str, max_change: float) -> None:
+        if partner not in self._partners:
+            raise ValueError(
+                f"Frames blend with {', '.join(self._partners)}, not with {partner!r}."
+            )
+        self.partner = partner
+        self.max_change = max_change
+
+    def draw(self, rng: np.random.Generator, clip: Clip) -> list[Transform]:
+        weight = 1 + rng.uniform(-self.max_change, self.max_change)
+        plain = self._partners[self.partner]
+        return [BlendTransform(plain(frame), 1 - weight, weight) for frame in clip.frames]
 
 
 class RandomRotation:

@@ -14,6 +14,7 @@ from gvseg.data.augmentation import (
     ClipAugmentation,
     LargeScaleJitter,
     PseudoMotion,
+    RandomBlend,
     RandomCrop,
     RandomFlip,
     RandomPhotometry,
@@ -214,26 +215,29 @@ def build_augmentations(cfg: CfgNode) -> list[ClipAugmentation]:
     return steps
 
 
-# What the names in INPUT.AUGMENTATIONS mean in Mask2Former for video.
-_M2F_ROTATION = 15.0  # degrees
-_M2F_COLOR = 0.1  # factors of 0.9 to 1.1
 _FLIPS = ("none", "horizontal", "vertical", "flip_by_clip")
+
+# What the names in INPUT.AUGMENTATIONS mean in Mask2Former for video, which draws them anew for
+# each frame; a clip is drawn once here.
+_M2F_ROTATION = 15.0  # degrees
+_M2F_COLOR = 0.1  # weights of 0.9 to 1.1
+_M2F_PARTNERS = {"brightness": "black", "contrast": "mean", "saturation": "grey"}
 
 
 def _color_steps(cfg: CfgNode) -> list[ClipAugmentation]:
+    names = cfg.INPUT.AUGMENTATIONS
+    unknown = set(names) - {*_M2F_PARTNERS, "rotation"}
+    if unknown:
+        raise ValueError(
+            f"INPUT.AUGMENTATIONS has {', '.join(sorted(unknown))}; choose of "
+            f"{', '.join(_M2F_PARTNERS)} and rotation."
+        )
     if cfg.INPUT.COLOR_AUG_SSD:
         return [RandomPhotometry()]
-    names = cfg.INPUT.AUGMENTATIONS
-    if not set(names) & {"brightness", "contrast", "saturation"}:
-        return []
     return [
-        RandomPhotometry(
-            brightness=_M2F_COLOR * 128 if "brightness" in names else 0.0,
-            contrast=_M2F_COLOR if "contrast" in names else 0.0,
-            saturation=_M2F_COLOR if "saturation" in names else 0.0,
-            hue=0.0,
-            probability=1.0,
-        )
+        RandomBlend(partner=partner, max_change=_M2F_COLOR)
+        for name, partner in _M2F_PARTNERS.items()
+        if name in names
     ]
 
 

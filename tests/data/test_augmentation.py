@@ -5,10 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from detectron2.data import transforms as detectron2_transforms
+
 from gvseg.data.augmentation import (
     ClipAugmentation,
     LargeScaleJitter,
     PseudoMotion,
+    RandomBlend,
     RandomCrop,
     RandomFlip,
     RandomPhotometry,
@@ -200,6 +203,39 @@ def test_flip_happens_about_half_of_the_time():
     assert 70 < num_flipped < 130
 
 
+@pytest.mark.parametrize(
+    ("partner", "name"),
+    [("black", "Brightness"), ("mean", "Contrast"), ("grey", "Saturation")],
+)
+def test_blend_is_the_image_transform_of_detectron2(partner: str, name: str):
+    frames = list(np.random.default_rng(0).integers(0, 256, (2, 6, 8, 3), dtype=np.uint8))
+    blended = augment(
+        np.random.default_rng(5),
+        Clip(frames, []),
+        [RandomBlend(partner=partner, max_change=0.4)],
+    )
+    weight = 1 + np.random.default_rng(5).uniform(-0.4, 0.4)
+    reference = getattr(detectron2_transforms, f"Random{name}")(weight, weight)
+    for before, after in zip(frames, blended.frames, strict=True):
+        assert after.dtype == np.uint8
+        expected = reference.get_transform(before).apply_image(before)
+        np.testing.assert_array_equal(after, expected)
+        assert not np.array_equal(after, before)
+
+
+@pytest.mark.parametrize("partner", ["black", "mean", "grey"])
+def test_blend_leaves_labels_alone_and_covers_its_range(partner: str):
+    augmentation, clip = RandomBlend(partner=partner, max_change=0.1), painted_clip(1)
+    rng = np.random.default_rng(0)
+    weights = [augmentation.draw(rng, clip)[0].dst_weight for _ in range(200)]
+    assert 0.9 <= min(weights) < 0.91
+    assert 1.09 < max(weights) <= 1.1
+    blended = augment(rng, clip, [augmentation])
+    np.testing.assert_array_equal(
+        blended.labels[0].segments.index_map, clip.labels[0].segments.index_map
+    )
+
+
 def test_clip_without_labels_is_augmented_alike():
     chain = [GEOMETRIC[name] for name in ("motion", "jitter", "flip")]
     labelled = augment(np.random.default_rng(2), painted_clip(), chain)
@@ -227,6 +263,7 @@ def test_more_segments_than_a_byte_counts_keep_their_positions():
     ("build", "message"),
     [
         (lambda: RandomFlip(direction="sideways"), "'sideways' is neither"),
+        (lambda: RandomBlend(partner="white", max_change=0.1), "not with 'white'"),
         (lambda: RandomCrop(kind="some", size=(1, 1)), "Unknown crop type 'some'"),
         (
             lambda: RandomShortestEdge(lengths=(1, 2, 3), max_size=9, sample_range=True),

@@ -10,6 +10,7 @@ from detectron2.config import CfgNode, get_cfg
 from gvseg.config import add_gvseg_config
 from gvseg.data.augmentation import (
     LargeScaleJitter,
+    RandomBlend,
     RandomCrop,
     RandomFlip,
     RandomPhotometry,
@@ -167,7 +168,7 @@ def test_test_sample_is_the_whole_video_at_test_size_without_labels(small_benchm
         ),
         (
             {"AUGMENTATIONS": ["brightness", "rotation"]},
-            [RandomPhotometry, RandomRotation, RandomShortestEdge],
+            [RandomBlend, RandomRotation, RandomShortestEdge],
         ),
     ],
 )
@@ -175,14 +176,18 @@ def test_config_chooses_the_augmentations(inputs: dict, kinds: list[type]):
     assert [type(step) for step in build_augmentations(small_cfg(**inputs))] == kinds
 
 
-def test_colour_names_of_mask2former_change_only_what_they_name():
-    (colour, _) = build_augmentations(small_cfg(AUGMENTATIONS=["contrast"]))
-    assert (colour.brightness, colour.contrast, colour.saturation, colour.hue) == (0, 0.1, 0, 0)
+@pytest.mark.parametrize(
+    ("name", "partner"), [("brightness", "black"), ("contrast", "mean"), ("saturation", "grey")]
+)
+def test_colour_names_of_mask2former_change_only_what_they_name(name: str, partner: str):
+    (colour, _) = build_augmentations(small_cfg(AUGMENTATIONS=[name]))
+    assert (colour.partner, colour.max_change) == (partner, 0.1)
 
 
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
+        ({"AUGMENTATIONS": ["sharpness"]}, "INPUT.AUGMENTATIONS has sharpness"),
         ({"RANDOM_FLIP": "diagonal"}, "RANDOM_FLIP is 'diagonal'"),
         ({"SAMPLING_FRAME_MODE": "random"}, "SAMPLING_FRAME_MODE is 'random'"),
     ],
