@@ -81,7 +81,7 @@ def load_tensors(
     """Load tensors under our names into a model and fill in the report; see `load_weights`."""
     own = model.state_dict()
     fitting: dict[str, Tensor] = {}
-    for name, tensor in tensors.items():
+    for name, tensor in sorted(tensors.items()):
         if name not in own:
             report.unexpected.append(name)
         elif tensor.shape == own[name].shape:

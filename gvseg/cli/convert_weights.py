@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from detectron2.modeling import build_model
 
 import gvseg.modeling  # noqa: F401  registers what configs name
-from gvseg.checkpoint import load_weights, read_as_ours
+from gvseg.checkpoint import MappingReport, load_tensors, read_as_ours
 from gvseg.config import load_config
 
 logger = logging.getLogger(__name__)
@@ -22,7 +24,7 @@ logger = logging.getLogger(__name__)
 def add_parser(verbs: argparse._SubParsersAction) -> None:
     """Add the verb `convert-weights`."""
     parser = verbs.add_parser("convert-weights", help=__doc__, description=__doc__)
-    parser.add_argument("source", type=Path, help=".pkl, .pth, .bin, .safetensors or a folder")
+    parser.add_argument("source", help=".pkl, .pth, .bin, .safetensors or a folder")
     parser.add_argument("destination", type=Path, help="the .safetensors file to write")
     parser.add_argument(
         "--config-file", type=Path, help="check the result against the model of this config"
@@ -33,34 +35,47 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Read, rename, write, and check what was written.
+    """Read, rename, check, and write.
 
     Raises:
         OSError: the source is missing, or the destination exists or cannot be written.
         ValueError: the source is of no known origin, or does not fit the config.
     """
-    if args.destination.suffix != ".safetensors":
-        raise ValueError(f"{args.destination} must end in .safetensors.")
-    if args.destination.exists() and not args.force:
-        raise FileExistsError(f"{args.destination} exists; add --force to overwrite it.")
+    destination = args.destination
+    if destination.suffix != ".safetensors":
+        raise ValueError(f"{destination} must end in .safetensors.")
+    if destination.is_dir():
+        raise IsADirectoryError(f"{destination} is a folder; name a file.")
+    if destination.exists() and not args.force:
+        raise FileExistsError(f"{destination} exists; add --force to overwrite it.")
     tensors, origin = read_as_ours(args.source)
-    args.destination.parent.mkdir(parents=True, exist_ok=True)
-    save_file(
-        {name: _stored(tensor, args.half) for name, tensor in tensors.items()}, args.destination
-    )
-    megabytes = args.destination.stat().st_size / 1e6
-    logger.info(
-        "%s (%s) -> %s: %d tensors, %.1f MB",
-        args.source, origin, args.destination, len(tensors), megabytes,
-    )  # fmt: skip
+    tensors = {name: _stored(tensor, args.half) for name, tensor in tensors.items()}
     if args.config_file is not None:
         # No ImageNet weights are wanted below those that are checked.
-        cfg = load_config(
-            args.config_file, ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", str(args.destination)]
-        )
-        load_weights(build_model(cfg), args.destination)
+        overrides = ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", args.source]
+        model = build_model(load_config(args.config_file, overrides))
+        load_tensors(model, tensors, MappingReport(args.source, origin))
+    _write(tensors, destination)
+    logger.info(
+        "%s (%s) -> %s: %d tensors, %.1f MB",
+        args.source, origin, destination, len(tensors), destination.stat().st_size / 1e6,
+    )  # fmt: skip
 
 
 def _stored(tensor: Tensor, half: bool) -> Tensor:
-    tensor = tensor.contiguous()
+    # A clone has memory of its own, without which the format refuses tensors.
+    tensor = tensor.clone(memory_format=torch.contiguous_format)
     return tensor.half() if half and tensor.dtype == torch.float32 else tensor
+
+
+def _write(tensors: dict[str, Tensor], destination: Path) -> None:
+    """Write beside the destination and rename, so that no half-written file takes its place."""
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    part = destination.with_name(f".{destination.name}.{os.getpid()}.part")
+    try:
+        save_file(tensors, part)
+        part.replace(destination)
+    except SafetensorError as error:
+        raise OSError(f"{destination} cannot be written: {error}.") from None
+    finally:
+        part.unlink(missing_ok=True)

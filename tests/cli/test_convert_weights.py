@@ -3,10 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from gvseg.checkpoint import read_checkpoint
 from gvseg.cli import main
+from tests.tiny_model import FIVE_CLASSES, build_tiny, tiny_config
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -51,6 +53,85 @@ def test_result_is_checked_against_a_config(official, tmp_path, capsys):
     assert main(arguments) == 1
     error = capsys.readouterr().err
     assert "backbone.res2.0.conv2.weight: (4, 4, 3, 3) in the file, (64, 64, 3, 3)" in error
+    assert list(tmp_path.glob("**/*safetensors*")) == []
+
+
+def write_config(folder):
+    """The config of `build_tiny()`, with weights below it that do not exist."""
+    cfg = tiny_config(*FIVE_CLASSES)
+    cfg.defrost()
+    cfg.MODEL.TIMM.WEIGHTS = str(folder / "no_imagenet_weights.pth")
+    path = folder / "tiny.yaml"
+    path.write_text(cfg.dump())
+    return path
+
+
+@pytest.mark.parametrize("half", [[], ["--half"]])
+def test_weights_that_fit_the_config_are_written(half, tmp_path, caplog):
+    source, destination = tmp_path / "source.pth", tmp_path / "ours.safetensors"
+    state = build_tiny().state_dict()
+    torch.save({"model": state}, source)
+    arguments = ["convert-weights", str(source), str(destination), *half]
+    with caplog.at_level("INFO"):
+        assert main([*arguments, "--config-file", str(write_config(tmp_path))]) == 0
+    assert f"{len(state)} tensors loaded, 0 missing, 0 unexpected" in caplog.text
+    for name, tensor in load_file(destination).items():
+        torch.testing.assert_close(tensor.float(), state[name].float(), rtol=1e-3, atol=1e-4)
+
+
+def test_misfit_leaves_the_old_file_as_it_was(official, tmp_path):
+    destination = tmp_path / "ours.safetensors"
+    destination.write_text("precious")
+    arguments = ["convert-weights", str(official), str(destination), "--force"]
+    assert main([*arguments, "--config-file", str(write_config(tmp_path))]) == 1
+    assert destination.read_text() == "precious"
+
+
+def test_tensors_that_share_memory_are_written(tmp_path):
+    """PyTorch saves tied weights as one; the format of the result knows no such thing."""
+    base = torch.arange(8.0)
+    tied = {"query_decoder.a": base, "query_decoder.b": base, "query_decoder.c": base[::2]}
+    torch.save(tied, tmp_path / "w.pth")
+    destination = tmp_path / "ours.safetensors"
+    assert main(["convert-weights", str(tmp_path / "w.pth"), str(destination)]) == 0
+    for name, tensor in load_file(destination).items():
+        assert torch.equal(tensor, tied[name])
+
+
+def test_destination_that_cannot_be_written_is_one_line(official, tmp_path, capsys, monkeypatch):
+    (tmp_path / "folder.safetensors").mkdir()
+    (tmp_path / "file").write_text("")
+
+    def fail(tensors, path):
+        Path(path).write_bytes(b"half a file")
+        raise SafetensorError("Error while serializing: No space left on device")
+
+    monkeypatch.setattr("gvseg.cli.convert_weights.save_file", fail)
+    for name in ("folder.safetensors", "file/ours.safetensors", "full.safetensors"):
+        assert main(["convert-weights", str(official), str(tmp_path / name), "--force"]) == 1
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        assert str((tmp_path / name).parent) in error
+    assert "full.safetensors cannot be written: Error while serializing: No space" in error
+    assert {path.name for path in tmp_path.iterdir()} == {
+        official.name,
+        "folder.safetensors",
+        "file",
+    }
+
+
+def test_unwritable_folder_is_one_line(official, capsys):
+    """A folder where nobody may write, root included."""
+    assert main(["convert-weights", str(official), "/proc/ours.safetensors"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("gvseg convert-weights: /proc/ours.safetensors cannot be written: ")
+    assert error.count("\n") == 1
+
+
+def test_url_as_source_is_one_line(tmp_path, capsys):
+    url = "https://example.com/model_final.pkl"
+    assert main(["convert-weights", url, str(tmp_path / "ours.safetensors")]) == 1
+    assert f"Weights {url} are a URL" in capsys.readouterr().err
 
 
 def test_existing_file_is_kept_unless_forced(official, tmp_path, capsys):
