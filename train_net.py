@@ -8,10 +8,13 @@ python train_net.py --config-file ... --eval-only MODEL.WEIGHTS model_final.pth
 from __future__ import annotations
 
 import argparse
+import builtins
 import logging
+import re
 import sys
 
 import torch
+from torch.multiprocessing import ProcessRaisedException
 
 from detectron2.config import CfgNode
 from detectron2.engine import default_argument_parser, default_setup, launch
@@ -25,10 +28,15 @@ from gvseg.engine.trainer import Trainer
 
 logger = logging.getLogger("gvseg.train_net")
 
+# What a user can mend, told in one line; ModuleNotFoundError is weights in a package not installed.
+MISTAKES = (OSError, ValueError, FloatingPointError, ModuleNotFoundError)
+
 
 def setup(args: argparse.Namespace) -> CfgNode:
     """Read the config, prepare OUTPUT_DIR and the logs."""
     cfg = load_config(args.config_file, args.opts)
+    if not args.eval_only:
+        check_batch(cfg)
     on_cpu = cfg.MODEL.DEVICE.startswith("cuda") and not args.num_gpus
     if on_cpu:
         cfg.defrost()
@@ -39,6 +47,17 @@ def setup(args: argparse.Namespace) -> CfgNode:
     if on_cpu:
         logger.warning("Running on the CPU: --num-gpus is 0.")
     return cfg
+
+
+def check_batch(cfg: CfgNode) -> None:
+    """Refuse a batch of which no process, or not each, would get the same share."""
+    # Where the config names the processes it was made for, the batch is scaled to those here.
+    processes = cfg.SOLVER.REFERENCE_WORLD_SIZE or comm.get_world_size()
+    if cfg.SOLVER.IMS_PER_BATCH < 1 or cfg.SOLVER.IMS_PER_BATCH % processes:
+        raise ValueError(
+            f"SOLVER.IMS_PER_BATCH is {cfg.SOLVER.IMS_PER_BATCH}; give a multiple of the "
+            f"number of processes, {processes}."
+        )
 
 
 def main(args: argparse.Namespace) -> dict:
@@ -65,9 +84,25 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-if __name__ == "__main__":
-    args = parse_args()
+def mistake_of_child(error: ProcessRaisedException) -> str | None:
+    """Return what a mistake told by a spawned process says, None where it is a fault instead."""
+    lines = list(re.finditer(r"^([A-Za-z_]\w*)(?:: |$)", str(error), re.MULTILINE))
+    if not lines:
+        return None
+    kind = getattr(builtins, lines[-1][1], None)
+    if not isinstance(kind, type) or not issubclass(kind, MISTAKES):
+        return None
+    return str(error)[lines[-1].end() :].strip()
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run all processes; a mistake of the user ends the program with one line."""
     try:
+        if args.num_gpus > torch.cuda.device_count():
+            raise ValueError(
+                f"--num-gpus is {args.num_gpus}, but there are {torch.cuda.device_count()} GPUs "
+                "that PyTorch can use here; 0 runs on the CPU."
+            )
         launch(
             main,
             args.num_gpus,
@@ -76,5 +111,14 @@ if __name__ == "__main__":
             dist_url=args.dist_url,
             args=(args,),
         )
-    except (OSError, ValueError, FloatingPointError) as error:
+    except MISTAKES as error:
         sys.exit(f"train_net.py: {error}")
+    except ProcessRaisedException as error:
+        mistake = mistake_of_child(error)
+        if mistake is None:
+            raise
+        sys.exit(f"train_net.py: {mistake}")
+
+
+if __name__ == "__main__":
+    run(parse_args())
