@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 from detectron2.config import CfgNode
 from detectron2.evaluation import print_csv_format
@@ -17,7 +19,7 @@ from detectron2.utils import comm
 
 from gvseg.data.benchmark import get_benchmark
 from gvseg.data.loader import build_test_loader
-from gvseg.evaluation import build_evaluator
+from gvseg.evaluation import VideoEvaluator, build_evaluator
 from gvseg.inference.linking import build_linker
 from gvseg.inference.sources import ImageSource
 from gvseg.inference.video_runner import RunnerSettings, Segmenter, segment_video
@@ -27,8 +29,20 @@ logger = logging.getLogger(__name__)
 PROGRESS_PERIOD = 50  # videos between two lines of progress
 
 
-def evaluate(cfg: CfgNode, model: nn.Module) -> dict:
+def evaluate(
+    cfg: CfgNode,
+    model: nn.Module,
+    *,
+    build_loader: Callable[[CfgNode, str], DataLoader] = build_test_loader,
+    build_scorer: Callable[[CfgNode, str], VideoEvaluator] = build_evaluator,
+) -> dict:
     """Segment every video of `DATASETS.TEST` and score it.
+
+    Args:
+        cfg: the config.
+        model: a meta-architecture, left in the mode it came in.
+        build_loader: gives this process's share of the records of a dataset.
+        build_scorer: gives what scores a dataset.
 
     Returns:
         the metrics by set and kind; those of the only set where there is just one. Empty on all but
@@ -38,23 +52,25 @@ def evaluate(cfg: CfgNode, model: nn.Module) -> dict:
     model.eval()
     results: OrderedDict[str, dict] = OrderedDict()
     for dataset_name in cfg.DATASETS.TEST:
-        results[dataset_name] = evaluate_dataset(cfg, model, dataset_name)
+        evaluator = build_scorer(cfg, dataset_name)
+        loader = build_loader(cfg, dataset_name)
+        results[dataset_name] = evaluate_dataset(cfg, model, loader, evaluator)
     model.train(was_training)
     if not comm.is_main_process():
         return {}
     return next(iter(results.values())) if len(results) == 1 else results
 
 
-def evaluate_dataset(cfg: CfgNode, model: nn.Module, dataset_name: str) -> dict:
+def evaluate_dataset(
+    cfg: CfgNode, model: nn.Module, loader: DataLoader, evaluator: VideoEvaluator
+) -> dict:
     """Segment and score every video of one dataset; this process takes its share of them."""
+    dataset_name = evaluator.dataset_name
     is_thing = get_benchmark(dataset_name).classes.is_thing
     segmenter = cast(Segmenter, model)  # every meta-architecture is one
     settings = RunnerSettings.from_config(cfg)
     linker = build_linker(cfg, is_thing=is_thing) if settings.task.has_instances else None
-    output_dir = Path(cfg.OUTPUT_DIR) / "inference" / dataset_name
-    evaluator = build_evaluator(cfg, dataset_name, output_dir)
     evaluator.reset()
-    loader = build_test_loader(cfg, dataset_name)
     for index, record in enumerate(loader):
         frames = ImageSource([Path(name) for name in record["file_names"]], name=dataset_name)
         # A still image has no identities, and a linker would drop what is too weak to start one.

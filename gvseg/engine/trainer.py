@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
 
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
@@ -20,9 +21,10 @@ from detectron2.utils.events import get_event_storage
 
 import gvseg.modeling  # noqa: F401  registers what configs name
 from gvseg.checkpoint import load_weights
-from gvseg.data.loader import build_train_loader
+from gvseg.data.loader import build_test_loader, build_train_loader
 from gvseg.engine.evaluation import evaluate
 from gvseg.engine.optimizer import build_optimizer, build_scheduler, clip_gradients
+from gvseg.evaluation import VideoEvaluator, build_evaluator
 from gvseg.precision import autocast_type
 
 logger = logging.getLogger(__name__)
@@ -97,24 +99,27 @@ class TrainingStep(SimpleTrainer):
 
 
 class Trainer(DefaultTrainer):
-    """Build everything from a config, train, checkpoint, evaluate."""
+    """Build everything from a config, train, checkpoint, evaluate.
+
+    As in detectron2, a subclass replaces a part by overriding its `build_*`.
+    """
 
     def __init__(self, cfg: CfgNode) -> None:
         TrainerBase.__init__(self)
         cfg = self.auto_scale_workers(cfg, comm.get_world_size())
         model = self.build_model(cfg)
-        optimizer = build_optimizer(cfg, model)
+        optimizer = self.build_optimizer(cfg, model)
         # detectron2 would name a GPU for every process; on CPUs there is none to name.
         devices = [comm.get_local_rank()] if cfg.MODEL.DEVICE.startswith("cuda") else None
         model = create_ddp_model(model, broadcast_buffers=False, device_ids=devices)
         self._trainer = TrainingStep(
             model,
-            build_train_loader(cfg),
+            self.build_train_loader(cfg),
             optimizer,
             clip=lambda module: clip_gradients(cfg, module),
             dtype=autocast_dtype(cfg),
         )
-        self.scheduler = build_scheduler(cfg, optimizer)
+        self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         self.checkpointer = DetectionCheckpointer(
             model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self)
         )
@@ -131,11 +136,42 @@ class Trainer(DefaultTrainer):
         logger.info("%s with %.2f M parameters", type(model).__name__, count / 1e6)
         return model
 
+    @classmethod
+    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+        """Return what steps on the gradients."""
+        return build_optimizer(cfg, model)
+
+    @classmethod
+    def build_lr_scheduler(
+        cls, cfg: CfgNode, optimizer: torch.optim.Optimizer
+    ) -> torch.optim.lr_scheduler.LRScheduler:
+        """Return the schedule of learning rates."""
+        return build_scheduler(cfg, optimizer)
+
+    @classmethod
+    def build_train_loader(cls, cfg: CfgNode, start_iter: int = 0) -> DataLoader:
+        """Return endless batches, those from `start_iter` on where a training is resumed."""
+        return build_train_loader(cfg, start_iter)
+
+    @classmethod
+    def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> DataLoader:
+        """Return the records of this process's share of a test set."""
+        return build_test_loader(cfg, dataset_name)
+
+    @classmethod
+    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> VideoEvaluator:
+        """Return what scores a test set."""
+        return build_evaluator(cfg, dataset_name)
+
     def resume_or_load(self, resume: bool = True) -> None:
         """Continue from the last checkpoint in OUTPUT_DIR, or load MODEL.WEIGHTS of any origin."""
         if resume and self.checkpointer.has_checkpoint():
             self.checkpointer.resume_or_load("", resume=True)
             self.start_iter = self.iter + 1
+            # Nothing has been read yet, so there are no workers to stop.
+            self._trainer.reset_data_loader(
+                lambda: self.build_train_loader(self.cfg, self.start_iter)
+            )
         elif self.cfg.MODEL.WEIGHTS:
             load_weights(
                 unwrap(self.model),
@@ -146,7 +182,12 @@ class Trainer(DefaultTrainer):
     @classmethod
     def test(cls, cfg: CfgNode, model: nn.Module) -> dict:
         """Evaluate on every set of DATASETS.TEST."""
-        return evaluate(cfg, unwrap(model))
+        return evaluate(
+            cfg,
+            unwrap(model),
+            build_loader=cls.build_test_loader,
+            build_scorer=cls.build_evaluator,
+        )
 
 
 def unwrap(model: nn.Module) -> nn.Module:

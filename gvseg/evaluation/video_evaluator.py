@@ -51,17 +51,15 @@ METRICS: dict[str, Callable[[Benchmark], VideoMetric]] = {
 }
 
 
-def build_evaluator(
-    cfg: CfgNode, dataset_name: str, output_dir: str | Path | None = None
-) -> VideoEvaluator:
-    """Return the evaluator of a dataset with the metrics that its benchmark names.
+def build_evaluator(cfg: CfgNode, dataset_name: str) -> VideoEvaluator:
+    """Return the evaluator of a dataset, which writes to `inference/<dataset>` in OUTPUT_DIR.
 
     Raises:
         ValueError: the model has another task or number of classes than the dataset.
     """
     check_task(cfg, dataset_name)
     check_num_classes(cfg, dataset_name)
-    return VideoEvaluator(dataset_name, output_dir)
+    return VideoEvaluator(dataset_name, Path(cfg.OUTPUT_DIR) / "inference" / dataset_name)
 
 
 class VideoEvaluator(DatasetEvaluator):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from detectron2.engine import HookBase
 from detectron2.utils.env import seed_all_rng
 from detectron2.utils.events import EventStorage
 
@@ -86,21 +87,112 @@ def test_loss_falls_on_a_fixed_seed(tmp_path):
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
 
 
+class SeedSteps(HookBase):
+    """Makes what the losses draw depend on the iteration alone, and notes the clips of each."""
+
+    def __init__(self):
+        self.clips = []
+
+    def before_train(self):
+        self.trainer.model.register_forward_pre_hook(self.before_forward)
+
+    def before_forward(self, model, inputs):
+        if model.training:
+            (batch,) = inputs
+            self.clips.append([(s["video_id"], *s["frame_indices"]) for s in batch])
+            # Not before the step, since a loader that starts draws a number too.
+            seed_all_rng(self.trainer.iter)
+
+
+def train_seeded(cfg, *, resume=False, max_iter=None):
+    """Return the weights and the clips of a training, which may stop before its schedule does."""
+    seed_all_rng(cfg.SEED)
+    trainer = Trainer(cfg)
+    trainer.max_iter = max_iter or trainer.max_iter
+    trainer.resume_or_load(resume)
+    hook = SeedSteps()
+    trainer.register_hooks([hook])
+    trainer.train()
+    return trainer.model.state_dict(), hook.clips
+
+
+def assert_same_weights(first, second):
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("num_workers", ["0", "1"])
 @pytest.mark.usefixtures("small_benchmarks")
-def test_resumed_training_equals_one_without_break(tmp_path):
-    whole = train(config("camvid", tmp_path / "whole", "SOLVER.MAX_ITER", "4"))
-    first = config("camvid", tmp_path / "parts", "SOLVER.MAX_ITER", "2")
-    train(first)
-    second = config("camvid", tmp_path / "parts", "SOLVER.MAX_ITER", "4")
-    resumed = Trainer(second)
-    resumed.resume_or_load(True)
-    assert resumed.start_iter == 2
-    state = torch.load(tmp_path / "parts" / "model_final.pth", weights_only=True)
-    optimizer = resumed.optimizer.state_dict()["state"]
-    saved = state["trainer"]["_trainer"]["optimizer"]["state"]
-    assert torch.equal(optimizer[0]["exp_avg"], saved[0]["exp_avg"])
-    assert resumed.scheduler.last_epoch == 2
-    assert whole.scheduler.last_epoch == 4
+def test_resumed_training_equals_one_without_break(num_workers, tmp_path):
+    overrides = ["SOLVER.MAX_ITER", "4", "SOLVER.STEPS", "[3]",
+                 "DATALOADER.NUM_WORKERS", num_workers]  # fmt: skip
+    weights, clips = train_seeded(config("camvid", tmp_path / "whole", *overrides))
+    cfg = config("camvid", tmp_path / "parts", *overrides)
+    _, first_clips = train_seeded(cfg, max_iter=2)
+    resumed_weights, other_clips = train_seeded(cfg, resume=True)
+    assert (len(first_clips), len(other_clips)) == (2, 2)
+    assert first_clips + other_clips == clips
+    assert_same_weights(resumed_weights, weights)
+
+
+@pytest.mark.usefixtures("small_benchmarks")
+def test_evaluation_in_the_middle_of_a_training_leaves_no_trace(tmp_path):
+    weights, clips = train_seeded(config("camvid", tmp_path / "plain"))
+    overrides = ["TEST.EVAL_PERIOD", "1"]
+    evaluated, same_clips = train_seeded(config("camvid", tmp_path / "evaluated", *overrides))
+    assert len(clips) == 2
+    assert clips == same_clips
+    assert_same_weights(evaluated, weights)
+
+
+@pytest.mark.usefixtures("small_benchmarks")
+def test_subclass_replaces_any_part(tmp_path):
+    calls = []
+
+    class Noting(Trainer):
+        @classmethod
+        def build_optimizer(cls, cfg, model):
+            calls.append("optimizer")
+            return super().build_optimizer(cfg, model)
+
+        @classmethod
+        def build_lr_scheduler(cls, cfg, optimizer):
+            calls.append("schedule")
+            return super().build_lr_scheduler(cfg, optimizer)
+
+        @classmethod
+        def build_train_loader(cls, cfg, start_iter=0):
+            calls.append("training")
+            return super().build_train_loader(cfg, start_iter)
+
+        @classmethod
+        def build_test_loader(cls, cfg, dataset_name):
+            calls.append(f"test on {dataset_name}")
+            return super().build_test_loader(cfg, dataset_name)
+
+        @classmethod
+        def build_evaluator(cls, cfg, dataset_name):
+            calls.append(f"score {dataset_name}")
+            return super().build_evaluator(cfg, dataset_name)
+
+    trainer = Noting(config("camvid", tmp_path))
+    assert sorted(calls) == ["optimizer", "schedule", "training"]
+    Noting.test(trainer.cfg, trainer.model)
+    assert sorted(calls[3:]) == ["score camvid_val", "test on camvid_val"]
+
+
+@pytest.mark.usefixtures("small_benchmarks")
+def test_statistics_of_batch_norms_are_measured_on_our_batches(tmp_path):
+    cfg = config(
+        "camvid", tmp_path, "MODEL.TIMM.NORM", "BN", "TEST.EVAL_PERIOD", "1",
+        "TEST.PRECISE_BN.ENABLED", "True", "TEST.PRECISE_BN.NUM_ITER", "2",
+        "SOLVER.MAX_ITER", "1", "SOLVER.BASE_LR", "0.0",
+    )  # fmt: skip
+    measured = train(cfg).model.state_dict()
+    plain = train(config("camvid", tmp_path, "MODEL.TIMM.NORM", "BN", "SOLVER.MAX_ITER", "1",
+                         "SOLVER.BASE_LR", "0.0")).model.state_dict()  # fmt: skip
+    means = [name for name in measured if name.endswith("running_mean")]
+    assert means
+    assert any(not torch.allclose(measured[name], plain[name]) for name in means)
 
 
 @pytest.mark.usefixtures("small_benchmarks")
@@ -154,6 +246,45 @@ def test_loss_that_is_not_finite_stops_before_the_step(bad):
         with pytest.raises(FloatingPointError, match=r"Iteration 1: the losses \['loss_odd'\]"):
             step.run_step()
     assert model.weight.item() == before
+
+
+def one_step(dtype):
+    """Step once on half the weighted sum of two weights, clipped to a norm of 0.01."""
+    model = torch.nn.Linear(2, 1, bias=False)
+    torch.nn.init.ones_(model.weight)
+    linear = torch.nn.functional.linear
+    model.forward = lambda batch: {"loss_sum": linear(batch, model.weight)[0].float() / 2}
+    step = TrainingStep(
+        model,
+        iter([torch.tensor([0.15, -0.2])] * 2),
+        torch.optim.SGD(model.parameters(), 1.0),
+        clip=lambda module: torch.nn.utils.clip_grad_norm_(module.parameters(), 0.01).item(),
+        dtype=dtype,
+    )
+    with EventStorage() as storage:
+        step.iter = 0
+        step.run_step()
+        return step, storage.latest()["gradient_norm"][0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_gradients_are_clipped_at_their_own_scale(dtype):
+    full, full_norm = one_step(None)
+    mixed, mixed_norm = one_step(dtype)
+    assert full_norm == pytest.approx(0.125)
+    assert mixed_norm == pytest.approx(full_norm, rel=1e-2)
+    change = (mixed.model.weight - 1).detach()
+    assert change.norm().item() == pytest.approx(0.01, rel=1e-2)
+    assert torch.allclose(mixed.model.weight, full.model.weight, rtol=1e-3)
+
+
+def test_scale_of_the_loss_is_resumed():
+    step, _ = one_step(torch.float16)
+    step.scaler.update(512.0)
+    other, _ = one_step(torch.float16)
+    assert other.scaler.get_scale() != 512
+    other.load_state_dict(step.state_dict())
+    assert other.scaler.get_scale() == 512
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])

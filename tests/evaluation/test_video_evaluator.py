@@ -45,12 +45,13 @@ def test_perfect_predictions_score_a_hundred_percent(
 ):
     benchmark = get_benchmark(dataset_name)
     cfg = model_cfg(benchmark.task.value, len(benchmark.classes))
-    evaluator = build_evaluator(cfg, dataset_name, tmp_path / "scores")
+    cfg.OUTPUT_DIR = str(tmp_path)
+    evaluator = build_evaluator(cfg, dataset_name)
     feed(evaluator, load_records(dataset_name))
     results = evaluator.evaluate()
     assert list(results) == [protocol]
     assert results[protocol][main_score] == pytest.approx(100)
-    written = json.loads((tmp_path / "scores" / "metrics.json").read_text())
+    written = json.loads((tmp_path / "inference" / dataset_name / "metrics.json").read_text())
     for name, value in results[protocol].items():
         assert written[protocol][name] == (None if np.isnan(value) else pytest.approx(value))
 
