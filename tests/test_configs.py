@@ -57,6 +57,23 @@ def test_config_fits_its_datasets(path):
 
 
 @pytest.mark.parametrize("path", LEAVES, ids=name_of)
+def test_schedule_ends_within_the_training(path):
+    solver = load_config(path).SOLVER
+
+    assert all(0 < step < solver.MAX_ITER for step in solver.STEPS)
+    assert solver.WARMUP_ITERS < solver.MAX_ITER
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=name_of)
+def test_frames_are_tested_at_a_size_that_was_trained(path):
+    inputs = load_config(path).INPUT
+    is_jittered = inputs.LARGE_SCALE_JITTER or inputs.DATASET_MAPPER_NAME.endswith("_lsj")
+    smallest, largest = min(inputs.MIN_SIZE_TRAIN), max(inputs.MIN_SIZE_TRAIN)
+
+    assert is_jittered or smallest <= inputs.MIN_SIZE_TEST <= largest
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=name_of)
 def test_leaf_repeats_nothing_of_its_base(path):
     """A key set again to the same value would hide a later change of the base."""
     content = yaml.safe_load(path.read_text())
