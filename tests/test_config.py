@@ -197,7 +197,7 @@ def test_bases_in_a_circle_are_refused(tmp_path):
         ("SOLVER:\n  MAX_ITER: {A: 1}\n", "MAX_ITER"),
         ("5: 3\n", "the key 5 is"),
         ("MODEL: {5: 3}\n", r"the key MODEL\.5 is"),
-        ("OUTPUT_DIR: caf\xe9\n", "not plain YAML"),
+        ("OUTPUT_DIR: na\xefve\n", "not plain YAML"),
     ],
 )
 def test_senseless_file_is_one_error_that_names_it(text, named, tmp_path):
