@@ -39,6 +39,20 @@ def logged_losses(output):
     return [json.loads(line) for line in lines]
 
 
+def losses_of_steps(cfg):
+    """Total loss of each step of a training, which the trainer itself logs as medians only."""
+    seed_all_rng(cfg.SEED)
+    trainer = Trainer(cfg)
+    losses = []
+    with EventStorage() as storage:
+        for trainer.iter in range(cfg.SOLVER.MAX_ITER):
+            trainer.run_step()
+            losses.append(storage.latest()["total_loss"][0])
+            storage.step()
+            trainer.scheduler.step()
+    return losses
+
+
 @pytest.mark.parametrize("name", SETS)
 @pytest.mark.usefixtures("small_benchmarks")
 def test_two_steps_train_checkpoint_and_evaluate(name, tmp_path):
@@ -54,15 +68,7 @@ def test_two_steps_train_checkpoint_and_evaluate(name, tmp_path):
 def test_losses_of_five_steps_are_those_committed(name, tmp_path, request):
     """A refactoring that claims no numeric effect leaves these as they are."""
     cfg = config(name, tmp_path / "out", "SOLVER.MAX_ITER", "5")
-    seed_all_rng(cfg.SEED)
-    trainer = Trainer(cfg)
-    losses = []
-    with EventStorage() as storage:
-        for trainer.iter in range(5):
-            trainer.run_step()
-            losses.append(storage.latest()["total_loss"][0])
-            storage.step()
-            trainer.scheduler.step()
+    losses = losses_of_steps(cfg)
     golden = json.loads(GOLDEN.read_text()) if GOLDEN.is_file() else {}
     if request.config.getoption("--update-golden"):
         golden[name] = [round(loss, 4) for loss in losses]
@@ -75,15 +81,7 @@ def test_losses_of_five_steps_are_those_committed(name, tmp_path, request):
 def test_loss_falls_on_a_fixed_seed(tmp_path):
     """Thirty steps on four objects; the mean of the last five is well below that of the first."""
     cfg = config("coco128", tmp_path / "out", "SOLVER.MAX_ITER", "30", "SOLVER.BASE_LR", "0.002")
-    seed_all_rng(cfg.SEED)
-    trainer = Trainer(cfg)
-    losses = []
-    with EventStorage() as storage:
-        for trainer.iter in range(30):
-            trainer.run_step()
-            losses.append(storage.latest()["total_loss"][0])
-            storage.step()
-            trainer.scheduler.step()
+    losses = losses_of_steps(cfg)
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
 
 
