@@ -92,8 +92,8 @@ class QueryDecoder(nn.Module):
         layer: options of `DecoderLayer`, among them `embed_dim`.
         position_dims: 2 for the encoding of the image model, 3 to encode time too.
         place_masks: let a mask say where it is: add a learnt projection of the position encoding to
-            the mask features. Pixels of two objects of a class look alike to a model that saw few
-            images; their places do not.
+            the mask features. The idea: pixels of two objects of a class may look alike, their
+            places do not. Of our own, in no paper; its effect is not measured.
         exact_attention_masks: resample masks, as the official code does, rather than the features
             that they are made from. Equal but for rounding, and slower.
     """
