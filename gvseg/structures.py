@@ -76,6 +76,31 @@ class FrameSegments:
 
 
 @dataclass
+class Exemplar:
+    """One object pointed out in one frame, to be segmented throughout the video.
+
+    Exactly one of mask, box and point is given, in pixels of the frame that it was drawn in.
+    """
+
+    object_id: int  # identity in the video, counted from 1
+    frame_index: int  # of the video
+    mask: np.ndarray | None = None  # (H, W) bool
+    box: np.ndarray | None = None  # (4,) float32: left, top, right, bottom edge
+    point: np.ndarray | None = None  # (2,) float32: x, y
+
+    def __post_init__(self) -> None:
+        given = [value for value in (self.mask, self.box, self.point) if value is not None]
+        assert len(given) == 1, "give one of mask, box and point"
+
+    @property
+    def kind(self) -> str:
+        """`mask`, `box` or `point`."""
+        if self.mask is not None:
+            return "mask"
+        return "box" if self.box is not None else "point"
+
+
+@dataclass
 class Track:
     """One object over a whole video."""
 

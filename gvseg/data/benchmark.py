@@ -8,21 +8,47 @@ share, so there is one `ClipMapper` for all of them.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from gvseg.data.class_table import ClassTable
+from gvseg.data.problems import Report
 from gvseg.data.segments import IGNORE_LABEL, FrameLabels
+from gvseg.structures import Exemplar
 from gvseg.tasks import Task
 
-# One video: video_id, height, width, length, file_names, and what its read_labels needs.
+# One video: video_id, height, width, length, file_names, and what its read_labels needs. Where only
+# some frames have labels, `annotated_frames` lists their indices; a list that is empty means that
+# the labels are hidden, none at all that every frame has them.
 Record = dict[str, Any]
+
+
+class LoadRecords(Protocol):
+    """Read the list of videos of a split, in order, without opening any frame."""
+
+    def __call__(self, root: Path, split: str, *, report: Report = ...) -> list[Record]:
+        """Return one record for each video.
+
+        Args:
+            root: `DETECTRON2_DATASETS`.
+            split: one of the benchmark's.
+            report: told of each problem; where it returns, the entry is left out.
+        """
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many of each there are in a split, as its authors say; None where they do not."""
+
+    videos: int
+    frames: int | None = None  # frames with labels, where only some have them
+    objects: int | None = None  # identities over all videos
 
 
 @dataclass(frozen=True)
@@ -33,9 +59,11 @@ class Benchmark:
     task: Task
     classes: ClassTable
     splits: tuple[str, ...]
-    load_records: Callable[[Path, str], list[Record]]  # (DETECTRON2_DATASETS, split), in order
+    load_records: LoadRecords
     read_labels: Callable[[Record, int], FrameLabels]  # the one hook: labels of one frame
     metrics: tuple[str, ...]  # protocol names, keys of gvseg.evaluation.METRICS
+    read_exemplars: Callable[[Record], list[Exemplar]] | None = None  # to test with, for EVS
+    counts: Mapping[str, Counts] = field(default_factory=dict)  # by split, for the checker
 
     @property
     def dataset_names(self) -> tuple[str, ...]:
