@@ -18,14 +18,16 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from gvseg.data.class_table import ClassTable
-from gvseg.data.problems import Report
+from gvseg.data.problems import Problem, Report
 from gvseg.data.segments import IGNORE_LABEL, FrameLabels
 from gvseg.structures import Exemplar
 from gvseg.tasks import Task
 
 # One video: video_id, height, width, length, file_names, and what its read_labels needs. Where only
 # some frames have labels, `annotated_frames` lists their indices; a list that is empty means that
-# the labels are hidden, none at all that every frame has them.
+# the labels are hidden, none at all that every frame has them. What read_labels opens is under
+# `label_files`, a file for each frame (None where it has no labels), or under `annotation_file`, one
+# for all of them: checks name it.
 Record = dict[str, Any]
 
 
@@ -52,6 +54,20 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class KnownBug:
+    """A mistake in the files as their authors publish them.
+
+    `read_labels` reads around it, so that training and evaluation need no repair. The checker
+    tells of it for the sake of other readers, and repairs the file where it is asked to; a bug that
+    is found alone leaves a benchmark clean.
+    """
+
+    name: str  # a noun: "value 200 of no instance"
+    find: Callable[[Record, int], Problem | None]  # in one frame that has labels
+    repair: Callable[[Path], None] | None = None  # rewrites Problem.file, of which a copy is kept
+
+
+@dataclass(frozen=True)
 class Benchmark:
     """One benchmark, all its splits."""
 
@@ -64,11 +80,16 @@ class Benchmark:
     metrics: tuple[str, ...]  # protocol names, keys of gvseg.evaluation.METRICS
     read_exemplars: Callable[[Record], list[Exemplar]] | None = None  # to test with, for EVS
     counts: Mapping[str, Counts] = field(default_factory=dict)  # by split, for the checker
+    known_bugs: tuple[KnownBug, ...] = ()  # for the checker
 
     @property
     def dataset_names(self) -> tuple[str, ...]:
         """Names of the splits in detectron2's catalogs."""
         return tuple(f"{self.name}_{split}" for split in self.splits)
+
+    def split_of(self, dataset_name: str) -> str:
+        """Return the split that a dataset of this benchmark is."""
+        return self.splits[self.dataset_names.index(dataset_name)]
 
 
 _BENCHMARK_OF_DATASET: dict[str, Benchmark] = {}
