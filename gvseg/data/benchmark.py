@@ -25,9 +25,8 @@ from gvseg.tasks import Task
 
 # One video: video_id, height, width, length, file_names, and what its read_labels needs. Where only
 # some frames have labels, `annotated_frames` lists their indices; a list that is empty means that
-# the labels are hidden, none at all that every frame has them. What read_labels opens is under
-# `label_files`, a file for each frame (None where it has no labels), or under `annotation_file`, one
-# for all of them: checks name it.
+# the labels are hidden, none at all that every frame has them. What read_labels opens is named
+# for checks: `label_files`, one for each frame (None where it has no labels), or `annotation_file`.
 Record = dict[str, Any]
 
 
