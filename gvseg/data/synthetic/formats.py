@@ -1,0 +1,61 @@
+"""The formats that made-up videos can be written in, and what each of them can hold.
+
+Classes, instances and stuff are those of the benchmark that the format belongs to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gvseg.data.benchmark import Benchmark, get_benchmark
+from gvseg.data.synthetic.video import Writer
+from gvseg.data.synthetic.writers import camvid
+
+
+@dataclass(frozen=True)
+class Format:
+    """One on-disk format.
+
+    A writer writes every frame given; where the benchmark annotates only some frames, or hides the
+    labels of a split, so does the writer.
+    """
+
+    dataset: str  # registered name of a split, such as "vipseg_{split}"
+    write: Writer
+    splits: tuple[str, ...] = ("train", "val")
+    has_crowd: bool = False
+    has_void: bool = False  # pixels that belong neither to a thing nor to stuff
+    keeps_ids: bool = True  # identities read back are the numbers written, not only distinct
+    is_still: bool = False  # each video is one image
+
+    def dataset_name(self, split: str) -> str:
+        """Return the name of a split in detectron2's catalogs.
+
+        Raises:
+            ValueError: the format has no such split.
+        """
+        if split not in self.splits:
+            raise ValueError(f"There is no split {split!r}; choose one of {_listed(self.splits)}.")
+        return self.dataset.format(split=split)
+
+    def benchmark(self, split: str) -> Benchmark:
+        """Return the benchmark whose files the writer writes."""
+        return get_benchmark(self.dataset_name(split))
+
+
+FORMATS = {
+    "camvid": Format(
+        "camvid_{split}", camvid.write, splits=("train", "val", "test"), has_void=True
+    ),
+}
+
+
+def get_format(name: str) -> Format:
+    """Return the format called `name`, or raise a ValueError that lists the names."""
+    if name not in FORMATS:
+        raise ValueError(f"Unknown format {name!r}; choose one of {_listed(tuple(FORMATS))}.")
+    return FORMATS[name]
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names)
