@@ -8,7 +8,7 @@ share, so there is one `ClipMapper` for all of them.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -131,6 +131,12 @@ def get_benchmark(dataset_name: str) -> Benchmark:
         known = ", ".join(sorted(_BENCHMARK_OF_DATASET))
         raise ValueError(f"Unknown dataset {dataset_name!r}; registered are {known}.")
     return _BENCHMARK_OF_DATASET[dataset_name]
+
+
+def annotated_frames(record: Record) -> Sequence[int]:
+    """Return the indices of the frames of a video whose labels can be read, in order."""
+    frames: Sequence[int] = record.get("annotated_frames", range(record["length"]))
+    return frames
 
 
 def check_num_classes(cfg: CfgNode, dataset_name: str) -> None:
