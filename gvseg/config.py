@@ -253,7 +253,7 @@ def _add_gvseg(cfg: CfgNode) -> None:
     # 0 takes what MASK_FORMER.TRANSFORMER_DECODER_NAME of a Mask2Former YAML implies, 3 without one
     gvseg.QUERY_INIT = "learned"  # or "grid": queries read from cells of the clip (GvSeg, Eq. 8)
     gvseg.QUERY_GRID = 16  # cells along each side of a frame
-    gvseg.PLACE_MASKS = False  # position encoding in the mask features; its effect is not measured
+    gvseg.PLACE_MASKS = False  # masks fade with the distance from their query's place
     gvseg.CLASS_HEAD_RESET = False  # start anew a class head that has another size in MODEL.WEIGHTS
     gvseg.ATTENTION_MASK = "resample_features"  # intermediate masks from features resampled to the
     # level's size (faster), or "resample_masks" for the numbers of Mask2Former to the last digit

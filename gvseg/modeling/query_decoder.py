@@ -6,6 +6,8 @@ mask features.  After Mask2Former (Cheng et al., CVPR 2022), section 3.2, and it
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 from detectron2.config import CfgNode, configurable
 
 from gvseg.modeling.attention import FeedForward, MultiHeadAttention
+from gvseg.modeling.place_prior import PlacePrior
 from gvseg.modeling.position_encoding import SinePositionEncoding
 from gvseg.modeling.task_oriented.query_init import GridQueries, LearnedQueries
 from gvseg.structures import TubePrediction
@@ -91,9 +94,8 @@ class QueryDecoder(nn.Module):
         num_layers: decoder layers; one prediction more is made, of the first queries.
         layer: options of `DecoderLayer`, among them `embed_dim`.
         position_dims: 2 for the encoding of the image model, 3 to encode time too.
-        place_masks: let a mask say where it is: add a learnt projection of the position encoding to
-            the mask features. The idea: pixels of two objects of a class may look alike, their
-            places do not. Of our own, in no paper; its effect is not measured.
+        place_masks: let masks fade with the distance from where their queries look; see
+            `PlacePrior`. Needs queries that have a place in the clip.
         exact_attention_masks: resample masks, as the official code does, rather than the features
             that they are made from. Equal but for rounding, and slower.
     """
@@ -126,10 +128,7 @@ class QueryDecoder(nn.Module):
         self.position_encoding = SinePositionEncoding(channels=embed_dim, dims=position_dims)
         self.level_embed = nn.Embedding(len(in_channels), embed_dim)
         self.queries = queries
-        self.mask_place = None
-        if place_masks:
-            self.mask_place = nn.Linear(embed_dim, head["mask_dim"], bias=False)
-            nn.init.zeros_(self.mask_place.weight)
+        self.place_prior = PlacePrior(embed_dim=embed_dim) if place_masks else None
         self.layers = nn.ModuleList(DecoderLayer(**layer) for _ in range(num_layers))
         self.head = PredictionHead(embed_dim=embed_dim, **head)
 
@@ -170,11 +169,15 @@ class QueryDecoder(nn.Module):
             mask_features: (B, T, C', H, W).
             with_intermediate: also return what each earlier layer predicts, at full size.
         """
-        mask_features = self._placed(mask_features)
         levels = [self._project(index, level) for index, level in enumerate(levels)]
         values, keys = self._tokens(levels)
         sizes = [(level.shape[-2], level.shape[-1]) for level in levels]
-        queries, places = self.queries(levels[-1])
+        queries, places, centres = self.queries(levels[-1])
+        masks = partial(
+            self._masks,
+            centres=centres,
+            full_size=(mask_features.shape[-2], mask_features.shape[-1]),
+        )
         small_features = (
             None
             if with_intermediate or self.exact_attention_masks
@@ -185,19 +188,17 @@ class QueryDecoder(nn.Module):
             assert isinstance(layer, DecoderLayer)
             level = index % len(levels)
             embeds, kernels = self.head(queries)
-            if small_features is None:
-                prediction = self._predict(embeds, kernels, mask_features)
-                blocked = attention_mask(prediction.mask_logits, sizes[level])
-                if with_intermediate:
-                    intermediate.append(prediction)
-            else:
-                blocked = attention_mask(_masks(kernels, small_features[level]), sizes[level])
+            features = mask_features if small_features is None else small_features[level]
+            mask_logits = masks(embeds, kernels, features)
+            blocked = attention_mask(mask_logits, sizes[level])
+            if with_intermediate:
+                class_logits = self.head.classes(embeds)
+                intermediate.append(TubePrediction(class_logits, mask_logits, embeds))
             queries = layer.attend_to_pixels(queries, places, keys[level], values[level], blocked)
             queries = layer.attend_to_queries(queries, places)
         embeds, kernels = self.head(queries)
-        last = self._predict(embeds, kernels, mask_features)
-        last.intermediate = intermediate
-        return last
+        mask_logits = masks(embeds, kernels, mask_features)
+        return TubePrediction(self.head.classes(embeds), mask_logits, embeds, intermediate)
 
     def _tokens(self, levels: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Flatten levels to (B, T*h*w, C): what is read, and the same with positions added."""
@@ -210,26 +211,37 @@ class QueryDecoder(nn.Module):
             keys.append(tokens + place.flatten(0, 2).to(tokens.dtype))
         return values, keys
 
-    def _placed(self, mask_features: Tensor) -> Tensor:
-        """Add to (B, T, C', H, W) what the pixels' places say, if they are to say anything."""
-        if self.mask_place is None:
-            return mask_features
-        _, num_frames, _, height, width = mask_features.shape
-        encoding = self.position_encoding((num_frames, height, width), mask_features.device)
-        return mask_features + self.mask_place(encoding).permute(0, 3, 1, 2)
-
     def _project(self, index: int, level: Tensor) -> Tensor:
         """Bring a level (B, T, C', h, w) to the decoder's channels."""
         return self.projections[index](level.flatten(0, 1)).unflatten(0, level.shape[:2])
 
-    def _predict(self, embeds: Tensor, kernels: Tensor, mask_features: Tensor) -> TubePrediction:
-        return TubePrediction(self.head.classes(embeds), _masks(kernels, mask_features), embeds)
+    def _masks(
+        self,
+        embeds: Tensor,
+        kernels: Tensor,
+        features: Tensor,
+        *,
+        centres: Tensor | None,
+        full_size: tuple[int, int],
+    ) -> Tensor:
+        """Mask logits (B, Q, T, H, W) of kernels (B, Q, C') on features (B, T, C', H, W)."""
+        maps = torch.matmul(kernels[:, None], features.flatten(3))
+        maps = maps.unflatten(3, features.shape[-2:]).transpose(1, 2)
+        if self.place_prior is None:
+            return maps
+        prior = self.place_prior(embeds, centres, full_size, maps.shape[-2:])
+        return maps + prior[:, :, None].to(maps.dtype)
 
 
 def _build_queries(cfg: CfgNode) -> nn.Module:
     former, gvseg = cfg.MODEL.MASK_FORMER, cfg.MODEL.GVSEG
     sizes = {"num_queries": former.NUM_OBJECT_QUERIES, "embed_dim": former.HIDDEN_DIM}
     if gvseg.QUERY_INIT == "learned":
+        if gvseg.PLACE_MASKS:
+            raise ValueError(
+                "MODEL.GVSEG.PLACE_MASKS needs queries that have a place in the clip; "
+                "set MODEL.GVSEG.QUERY_INIT grid."
+            )
         return LearnedQueries(**sizes)
     if gvseg.QUERY_INIT == "grid":
         return GridQueries(**sizes, grid_size=gvseg.QUERY_GRID)
@@ -258,9 +270,3 @@ def _resample(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize (B, N, M, H, W) to (B, N, M, h, w)."""
     resized = F.interpolate(maps.flatten(0, 1), size, mode="bilinear", align_corners=False)
     return resized.unflatten(0, maps.shape[:2])
-
-
-def _masks(kernels: Tensor, features: Tensor) -> Tensor:
-    """Mask logits (B, Q, T, H, W) of kernels (B, Q, C) on features (B, T, C, H, W)."""
-    maps = torch.matmul(kernels[:, None], features.flatten(3))
-    return maps.unflatten(3, features.shape[-2:]).transpose(1, 2)

@@ -279,14 +279,23 @@ def test_wrong_values_are_named(key, value):
     assert key.removeprefix("MODEL.") in str(raised.value) or key.endswith("TASK")
 
 
-def test_placed_masks_start_equal_and_learn_where_objects_are():
-    """Nothing changes until the projection has learnt; then two alike pixels can differ."""
-    plain, placed = build().eval(), build("MODEL.GVSEG.PLACE_MASKS", "True").eval()
-    missing = placed.load_state_dict(plain.state_dict(), strict=False).missing_keys
-    assert missing == ["query_decoder.mask_place.weight"]
-    uniform = {"images": [torch.full((3, 64, 64), 90, dtype=torch.uint8)]}
+def test_placed_masks_start_near_their_queries_and_learn_how_near():
+    """On a uniform picture all pixels look alike, so only the prior tells where a mask is."""
+    placed = build(
+        "MODEL.GVSEG.QUERY_INIT", "grid", "MODEL.GVSEG.QUERY_GRID", "2",
+        "MODEL.MASK_FORMER.NUM_OBJECT_QUERIES", "4", "MODEL.GVSEG.PLACE_MASKS", "True",
+    ).eval()  # fmt: skip
+    uniform = {"images": [torch.full((3, 128, 128), 90, dtype=torch.uint8)]}
     with torch.inference_mode():
-        torch.testing.assert_close(placed([uniform]).mask_logits, plain([uniform]).mask_logits)
+        masks = placed([uniform]).mask_logits[0, :, 0]
+    height, width = masks.shape[-2:]
+    quarters = masks.reshape(4, 2, height // 2, 2, width // 2).mean((2, 4)).flatten(1)
+    assert quarters.argmax(1).tolist() == [0, 1, 2, 3]
     placed.train()
     sum(placed([sample()]).values()).backward()
-    assert placed.query_decoder.mask_place.weight.grad.any()
+    assert placed.query_decoder.place_prior.shape.weight.grad.any()
+
+
+def test_placed_masks_need_queries_with_a_place():
+    with pytest.raises(ValueError, match="PLACE_MASKS needs queries that have a place"):
+        build("MODEL.GVSEG.PLACE_MASKS", "True")

@@ -5,12 +5,22 @@ B clips, T frames, N queries, C channels, S cells along each side of a frame, (h
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gvseg.modeling.attention import FeedForward
 from gvseg.modeling.position_encoding import SinePositionEncoding
+
+
+class Queries(NamedTuple):
+    """What the first decoder layer starts from."""
+
+    content: Tensor  # (B, N, C), what queries hold
+    place: Tensor  # (B, N, C), where they look, as a position encoding
+    centres: Tensor | None = None  # (B, N, 2) x and y in fractions of the frame, where known
 
 
 class LearnedQueries(nn.Module):
@@ -21,14 +31,14 @@ class LearnedQueries(nn.Module):
         self.content = nn.Embedding(num_queries, embed_dim)
         self.place = nn.Embedding(num_queries, embed_dim)
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what queries hold and where they look, each (B, N, C).
+    def forward(self, features: Tensor) -> Queries:
+        """Return the queries of B clips.
 
         Args:
             features: (B, T, C, h, w), of which only B matters here.
         """
         batch = len(features)
-        return (
+        return Queries(
             self.content.weight.expand(batch, -1, -1),
             self.place.weight.expand(batch, -1, -1),
         )
@@ -62,8 +72,8 @@ class GridQueries(nn.Module):
         self.norm = nn.LayerNorm(embed_dim)
         self.position_encoding = SinePositionEncoding(channels=embed_dim, dims=2)
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what queries hold and where they look, each (B, N, C).
+    def forward(self, features: Tensor) -> Queries:
+        """Return the queries of B clips.
 
         Args:
             features: (B, T, C, h, w).
@@ -76,7 +86,8 @@ class GridQueries(nn.Module):
         chosen = self._choose(len(features), features.device)
         content = cells.gather(1, chosen[..., None].expand(-1, -1, cells.shape[2]))
         place = places[chosen].to(content.dtype)
-        return self.norm(self.feed_forward(content + place)), place
+        centres = torch.stack([chosen % side, chosen // side], -1).add(0.5) / side
+        return Queries(self.norm(self.feed_forward(content + place)), place, centres)
 
     def _choose(self, batch: int, device: torch.device) -> Tensor:
         """Cells of each clip, (B, N) int64."""

@@ -11,7 +11,8 @@ def grid(num_queries=16, **options):
 
 def test_learned_queries_are_the_same_for_every_clip():
     queries = LearnedQueries(num_queries=5, embed_dim=8)
-    content, place = queries(torch.randn(3, 2, 8, 6, 7))
+    content, place, centres = queries(torch.randn(3, 2, 8, 6, 7))
+    assert centres is None
     assert content.shape == place.shape == (3, 5, 8)
     assert torch.equal(content[0], content[2])
     assert torch.equal(content[0], queries.content.weight)
@@ -30,7 +31,7 @@ def test_a_query_looks_at_the_middle_of_its_cell():
     """Of 24x24 pixels in 4x4 cells, those whose encoding is most like a query's are the central."""
     torch.manual_seed(0)
     queries = GridQueries(num_queries=16, embed_dim=64, grid_size=4).eval()
-    _, place = queries(torch.randn(1, 1, 64, 24, 24))
+    _, place, centres = queries(torch.randn(1, 1, 64, 24, 24))
     pixels = queries.position_encoding((1, 24, 24), torch.device("cpu"))[0]
     for cell in range(16):
         likeness = (pixels * place[0, cell]).sum(-1)
@@ -38,6 +39,8 @@ def test_a_query_looks_at_the_middle_of_its_cell():
         centre = (6 * (cell // 4) + 2.5, 6 * (cell % 4) + 2.5)
         assert abs(row - centre[0]) <= 1.5
         assert abs(column - centre[1]) <= 1.5
+        x, y = (24 * centres[0, cell] - 0.5).tolist()
+        assert (y, x) == pytest.approx(centre, abs=1e-5)
 
 
 def test_a_cell_is_the_mean_over_the_frames():
@@ -58,7 +61,7 @@ def test_cells_are_fixed_at_inference_and_drawn_in_training():
 
 
 def test_frames_smaller_than_the_grid_still_give_queries():
-    content, _ = grid()(torch.randn(1, 1, 8, 2, 3))
+    content = grid()(torch.randn(1, 1, 8, 2, 3)).content
     assert content.shape == (1, 16, 8)
     assert content.isfinite().all()
 
