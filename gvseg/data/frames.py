@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
+
+from gvseg.data.problems import Report, problem_of
 
 
 def read_frame(path: str | Path) -> np.ndarray:
@@ -32,6 +34,21 @@ def frame_size(path: str | Path) -> tuple[int, int]:
         width, height = image.size
         is_turned = image.getexif().get(_EXIF_ORIENTATION, 1) in _QUARTER_TURNS
     return (width, height) if is_turned else (height, width)
+
+
+def size_of_frames(paths: Sequence[str | Path], report: Report) -> tuple[int, int] | None:
+    """Return (height, width) of the first frame whose header can be read, None where none can.
+
+    Args:
+        paths: frames of one video.
+        report: told of each frame that comes before.
+    """
+    for path in paths:
+        try:
+            return frame_size(path)
+        except OSError as error:
+            report(problem_of(error, path, "unpack or download the archive again"))
+    return None
 
 
 _EXIF_ORIENTATION = 0x0112

@@ -48,4 +48,6 @@ def problem_of(error: OSError | ValueError, file: str | Path, fix: str) -> Probl
     """Return the problem that an error tells of; `file` and `fix` serve where it knows none."""
     if isinstance(error, AnnotationError):
         return error.problem
-    return Problem(str(file), f"cannot be used: {str(error).rstrip('.')}", fix)
+    # Most messages name the file first, which a problem names apart.
+    _, _, clause = str(error).partition(str(file))
+    return Problem(str(file), clause.strip(" :.") or f"cannot be used: {error}".rstrip("."), fix)

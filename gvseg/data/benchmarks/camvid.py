@@ -14,7 +14,8 @@ from pathlib import Path
 
 from gvseg.data.benchmark import Benchmark, Record, require_directory
 from gvseg.data.class_table import read_class_table
-from gvseg.data.frames import frame_size
+from gvseg.data.frames import size_of_frames
+from gvseg.data.problems import Problem, Report, raise_problem
 from gvseg.data.segments import FrameLabels, read_id_image, semantic_labels
 from gvseg.tasks import Task
 
@@ -22,16 +23,16 @@ _FRAME_NAME = re.compile(r"(?P<sequence>.+?)_f?(?P<frame>\d+)\.(jpg|png)$")
 _LONGEST_GAP = 60  # frames, two seconds: the training lists step by 30, evaluation clips by 2 or 30
 
 
-def load_records(root: Path, split: str) -> list[Record]:
+def load_records(root: Path, split: str, *, report: Report = raise_problem) -> list[Record]:
     """Read the file names of a split and cut them into videos.
 
     Raises:
         FileNotFoundError: the folders are missing or empty.
-        ValueError: a frame is not named `<sequence>_<frame>`.
     """
     images = require_directory(root / "camvid" / split, "CamVid")
     labels = require_directory(root / "camvid" / f"{split}annot", "CamVid")
-    frames = sorted(_parse(path) for path in images.iterdir() if path.suffix in (".jpg", ".png"))
+    paths = sorted(path for path in images.iterdir() if path.suffix in (".jpg", ".png"))
+    frames = sorted(frame for path in paths if (frame := _parse(path, report)) is not None)
     if not frames:
         raise FileNotFoundError(f"{images} has no .jpg or .png frames.")
     starts = [0]
@@ -39,10 +40,11 @@ def load_records(root: Path, split: str) -> list[Record]:
         is_next = previous[0] == current[0] and current[1] - previous[1] <= _LONGEST_GAP
         if not is_next:
             starts.append(index)
-    return [
-        _record(frames[start:end], labels)
+    records = [
+        _record(frames[start:end], labels, report)
         for start, end in itertools.pairwise([*starts, len(frames)])
     ]
+    return [record for record in records if record is not None]
 
 
 def read_labels(record: Record, frame_index: int) -> FrameLabels:
@@ -51,20 +53,23 @@ def read_labels(record: Record, frame_index: int) -> FrameLabels:
     return semantic_labels(read_id_image(path), CAMVID.classes, frame_index, path)
 
 
-def _parse(path: Path) -> tuple[str, int, Path]:
+def _parse(path: Path, report: Report) -> tuple[str, int, Path] | None:
     match = _FRAME_NAME.match(path.name)
     if match is None:
-        raise ValueError(f"CamVid frame {path} is not named <sequence>_<frame number>.")
+        report(Problem(str(path), "is not named <sequence>_<frame number>", "rename or remove it"))
+        return None
     return match["sequence"], int(match["frame"]), path
 
 
-def _record(frames: list[tuple[str, int, Path]], labels: Path) -> Record:
-    sequence, first_frame, first_path = frames[0]
-    height, width = frame_size(first_path)
+def _record(frames: list[tuple[str, int, Path]], labels: Path, report: Report) -> Record | None:
+    sequence, first_frame, _ = frames[0]
+    size = size_of_frames([path for _, _, path in frames], report)
+    if size is None:
+        return None
     return {
         "video_id": f"{sequence}_{first_frame:05d}",
-        "height": height,
-        "width": width,
+        "height": size[0],
+        "width": size[1],
         "length": len(frames),
         "file_names": [str(path) for _, _, path in frames],
         "label_files": [str(labels / f"{path.stem}.png") for _, _, path in frames],
