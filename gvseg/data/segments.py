@@ -1,6 +1,6 @@
 """Annotations of one frame, from id images and from polygons or run lengths.
 
-N segments, (H, W) pixels at the size of the annotation.
+N segments, V distinct values, (H, W) pixels at the size of the annotation.
 """
 
 from __future__ import annotations
@@ -31,6 +31,34 @@ class FrameLabels:
     def size(self) -> tuple[int, int]:
         """Height and width in pixels."""
         return self.segments.size
+
+
+@dataclass(frozen=True)
+class LabelRuns:
+    """A label image as runs of equal pixels, of which there are few: V distinct values.
+
+    Finding and replacing values takes a pass over the pixels and no sort of them.
+    """
+
+    values: np.ndarray  # (V,) in ascending order
+    counts: np.ndarray  # (V,) int64, pixels of each
+    _value_of_run: np.ndarray  # positions in values
+    _lengths: np.ndarray
+    _shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, image: np.ndarray) -> LabelRuns:
+        """Cut an image of integers, (H, W), into its runs."""
+        pixels = image.ravel()
+        starts = np.append(0, np.flatnonzero(pixels[1:] != pixels[:-1]) + 1)
+        lengths = np.diff(starts, append=pixels.size)
+        values, value_of_run = np.unique(pixels[starts], return_inverse=True)
+        counts = np.bincount(value_of_run, weights=lengths).astype(np.int64)
+        return cls(values, counts, value_of_run, lengths, image.shape)
+
+    def replaced_by(self, replacements: np.ndarray) -> np.ndarray:
+        """Return the image, (H, W), with `replacements[v]` for its v-th value."""
+        return np.repeat(replacements[self._value_of_run], self._lengths).reshape(self._shape)
 
 
 def class_map(segments: FrameSegments, void: int = IGNORE_LABEL) -> np.ndarray:
@@ -75,21 +103,20 @@ def semantic_labels(
     Raises:
         ValueError: a pixel has an id that the class table does not know.
     """
-    values, counts = np.unique(id_image, return_counts=True)
-    class_indices = classes.indices(values, source)
+    runs = LabelRuns.of(id_image)
+    class_indices = classes.indices(runs.values, source)
     is_labelled = class_indices >= 0
     positions = np.where(is_labelled, np.cumsum(is_labelled) - 1, -1).astype(np.int16)
-    position_of_id = np.empty(int(values[-1]) + 1, dtype=np.int16)
-    position_of_id[values] = positions
     seen = class_indices[is_labelled]
     segments = FrameSegments(
         frame_index=frame_index,
         ids=seen + 1,  # a stuff region is the same throughout a video: its class is its identity
         classes=seen,
         scores=np.ones(len(seen), dtype=np.float32),
-        index_map=position_of_id[id_image],
+        index_map=runs.replaced_by(positions),
     )
-    return FrameLabels(segments, np.zeros(len(seen), dtype=bool), counts[is_labelled].astype(float))
+    areas = runs.counts[is_labelled].astype(float)
+    return FrameLabels(segments, np.zeros(len(seen), dtype=bool), areas)
 
 
 def decode_segmentation(

@@ -7,6 +7,7 @@ from pycocotools import mask as coco_mask
 
 from gvseg.data.class_table import read_class_table
 from gvseg.data.segments import (
+    LabelRuns,
     check_size,
     class_map,
     decode_segmentation,
@@ -150,3 +151,16 @@ def test_annotation_of_another_size_than_its_frame_is_named():
     check_size(labels, SIZE, "frame.jpg")
     with pytest.raises(ValueError, match=r"frame\.jpg has 24x40 pixels, .* has 12x20"):
         check_size(labels, (24, 40), "frame.jpg")
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 5), (40, 64)])
+def test_runs_hold_the_values_and_pixels_of_an_image(shape: tuple[int, int]):
+    image = np.random.default_rng(shape[0]).integers(0, 9, shape).repeat(3, axis=1) * 1_000_003
+    runs = LabelRuns.of(image)
+    values, counts = np.unique(image, return_counts=True)
+    np.testing.assert_array_equal(runs.values, values)
+    np.testing.assert_array_equal(runs.counts, counts)
+    np.testing.assert_array_equal(runs.replaced_by(values), image)
+    np.testing.assert_array_equal(
+        runs.replaced_by(np.arange(len(values)))[0, 0], values.searchsorted(image[0, 0])
+    )
