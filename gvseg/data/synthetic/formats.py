@@ -8,8 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gvseg.data.benchmark import Benchmark, get_benchmark
+from gvseg.data.synthetic.scene import SceneSpec
 from gvseg.data.synthetic.video import Writer
 from gvseg.data.synthetic.writers import camvid
+
+_NUM_FRAMES = 20  # long enough for things to leave and to return
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Format:
     has_void: bool = False  # pixels that belong neither to a thing nor to stuff
     keeps_ids: bool = True  # identities read back are the numbers written, not only distinct
     is_still: bool = False  # each video is one image
+    has_late_objects: bool = True  # objects may be out of sight in the first frame
 
     def dataset_name(self, split: str) -> str:
         """Return the name of a split in detectron2's catalogs.
@@ -41,6 +45,40 @@ class Format:
     def benchmark(self, split: str) -> Benchmark:
         """Return the benchmark whose files the writer writes."""
         return get_benchmark(self.dataset_name(split))
+
+    def scene(
+        self,
+        split: str,
+        *,
+        size: tuple[int, int],
+        num_frames: int | None = None,
+        num_classes: int | None = None,
+    ) -> SceneSpec:
+        """Return what videos are to be made of, so that the writer can hold them.
+
+        Args:
+            split: one of the format's.
+            size: height and width.
+            num_frames: 1 where the format has still images, else 20 by default.
+            num_classes: so many of the benchmark's are used; all where None.
+
+        Raises:
+            ValueError: a split or frames that the format does not have, or a size too small.
+        """
+        if self.is_still and num_frames not in (None, 1):
+            raise ValueError(f"{num_frames} frames are wanted, but the format has still images.")
+        benchmark = self.benchmark(split)
+        default = 1 if self.is_still else _NUM_FRAMES
+        return SceneSpec(
+            classes=benchmark.classes,
+            task=benchmark.task,
+            size=size,
+            num_frames=default if num_frames is None else num_frames,
+            num_classes=num_classes,
+            has_crowd=self.has_crowd,
+            has_void=self.has_void,
+            has_late_objects=self.has_late_objects,
+        )
 
 
 FORMATS = {
