@@ -148,12 +148,15 @@ def _add_input(cfg: CfgNode) -> None:
     cfg.INPUT.MIN_SCALE = 0.1  # large-scale jitter, relative to IMAGE_SIZE
     cfg.INPUT.MAX_SCALE = 2.0
     cfg.INPUT.LARGE_SCALE_JITTER = False  # resize by MIN_SCALE..MAX_SCALE, then crop to IMAGE_SIZE
-    cfg.INPUT.SAMPLING_FRAME_NUM = 1  # frames of a training clip
+    cfg.INPUT.SAMPLING_FRAME_NUM = 1  # frames of a training clip, counted among annotated ones
     cfg.INPUT.SAMPLING_FRAME_RANGE = 20  # other frames lie this close to the key frame
     cfg.INPUT.SAMPLING_FRAME_SHUFFLE = False  # keep the order of time
     cfg.INPUT.SAMPLING_FRAME_MODE = "around"  # a random key frame, or "consecutive"
     cfg.INPUT.SAMPLING_FRAME_STRIDE = 1  # distance of consecutive frames
+    cfg.INPUT.SAMPLING_EXTRA_FRAME_NUM = 0  # frames of the rest of the video beside each clip
     cfg.INPUT.SAMPLING_UNIT = "video"  # what an epoch visits once, or "frame": each as key frame
+    cfg.INPUT.EXEMPLAR_KINDS = ["mask", "box", "point"]  # that EVS draws among in training
+    cfg.INPUT.EXEMPLAR_BOX_JITTER = 0.0  # of width and height; edges of boxes move by up to this
     cfg.INPUT.ROTATION = 0.0  # degrees; every clip is turned by up to +- this
     cfg.INPUT.COPY_PASTE_PROB = 0.0  # share of clips that get objects of another one
     cfg.INPUT.PSEUDO_CLIP = CfgNode()  # how the copies of a still image move over the clip
@@ -266,8 +269,9 @@ def _add_gvseg(cfg: CfgNode) -> None:
     gvseg.TEST.SCORE_THRESHOLD = 0.0  # instances below are dropped; the demo sets its own
 
     cfg.MODEL.LINKER = CfgNode()
-    cfg.MODEL.LINKER.NAME = "QuerySimilarityLinker"
-    cfg.MODEL.LINKER.MIN_SIMILARITY = 0.5  # cosine below which a pair is not the same object
+    cfg.MODEL.LINKER.NAME = "QuerySimilarityLinker"  # or LocationAwareLinker
+    cfg.MODEL.LINKER.MIN_SIMILARITY = 0.5  # below which a pair is not the same object
+    cfg.MODEL.LINKER.LOCATION_TEMPERATURE = 1.0  # the smaller, the more the place of boxes counts
     cfg.MODEL.LINKER.MIN_SCORE = 0.1  # queries below take no part
     cfg.MODEL.LINKER.BIRTH_SCORE = 0.3  # an unmatched query above this starts an identity
     cfg.MODEL.LINKER.MAX_AGE = 10  # clips an identity survives without a match

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from detectron2.config import CfgNode, configurable
+from detectron2.structures import Instances
 
 from gvseg.data.augmentation import (
     ClipAugmentation,
@@ -22,38 +23,44 @@ from gvseg.data.augmentation import (
     RandomShortestEdge,
     augment,
 )
-from gvseg.data.benchmark import Benchmark, Record
+from gvseg.data.benchmark import Benchmark, Record, annotated_frames
 from gvseg.data.clip import Clip
 from gvseg.data.clip_sampling import (
+    ClipSampler,
     FrameSampling,
     sample_all,
     sample_around,
     sample_consecutive,
-    sample_still,
     shuffle,
 )
 from gvseg.data.copy_paste import paste
+from gvseg.data.exemplars import check_kinds, draw_exemplars, resize_exemplar
 from gvseg.data.frames import read_frame
-from gvseg.data.sample import Sample, build_sample, has_targets
+from gvseg.data.sample import Sample, build_images, build_targets, describe, has_targets
 from gvseg.data.segments import check_size
+from gvseg.structures import Exemplar
+from gvseg.tasks import Task
+
+DrawExemplars = Callable[[np.random.Generator, Sequence[Instances]], list[Exemplar]]
 
 
 class ClipMapper:
     """Read clips of one benchmark.
 
-    A record of one frame is a still image and gives a pseudo clip. A training clip in which no
-    object is left (or no labelled pixel) is augmented anew up to `num_attempts` times; then there
-    is no sample, and the loader goes on to another record.
+    A record of one frame is a still image and gives a pseudo clip, as does a video of which one
+    frame is annotated. A training clip in which no object is left (or no labelled pixel) is
+    augmented anew up to `num_attempts` times; then there is no sample, and the loader goes on to
+    another record.
 
     Built from a config for testing, it gives all frames in order at the size for testing, without
     labels: metrics read those at their original size.
 
     Args:
         benchmark: whose records are read.
-        num_frames: T, frames of a clip.
-        sampling: which frames make a clip.
+        sampler: chooses frames, among those with labels where labels are read.
         pseudo_motion: what makes the copies of a still image differ.
         augmentations: what happens to every clip, in this order.
+        draw_exemplars: points out the objects of a training clip, for EVS.
         has_labels: read labels and ask for clips in which there is something to segment.
         is_bgr: give blue first.
         num_attempts: draws of the augmentations before a clip is given up.
@@ -64,19 +71,19 @@ class ClipMapper:
         self,
         *,
         benchmark: Benchmark,
-        num_frames: int,
-        sampling: FrameSampling,
+        sampler: ClipSampler,
         pseudo_motion: PseudoMotion,
         augmentations: Sequence[ClipAugmentation],
+        draw_exemplars: DrawExemplars = draw_exemplars,
         has_labels: bool = True,
         is_bgr: bool = False,
         num_attempts: int = 10,
     ) -> None:
         self.benchmark = benchmark
-        self.num_frames = num_frames
-        self.sampling = sampling
+        self.sampler = sampler
         self.pseudo_motion = pseudo_motion
         self.augmentations = augmentations
+        self.draw_exemplars = draw_exemplars
         self.has_labels = has_labels
         self.is_bgr = is_bgr
         self.num_attempts = num_attempts
@@ -88,8 +95,7 @@ class ClipMapper:
         pseudo = cfg.INPUT.PSEUDO_CLIP
         return {
             "benchmark": benchmark,
-            "num_frames": cfg.INPUT.SAMPLING_FRAME_NUM if is_train else 1,
-            "sampling": build_sampling(cfg) if is_train else sample_all,
+            "sampler": build_sampler(cfg) if is_train else ClipSampler(sample_all, num_frames=1),
             "pseudo_motion": PseudoMotion(
                 max_degrees=pseudo.ROTATION, max_zoom=pseudo.ZOOM, max_shift=pseudo.SHIFT
             ),
@@ -102,6 +108,7 @@ class ClipMapper:
                     )
                 ]
             ),
+            "draw_exemplars": build_exemplar_draw(cfg),
             "has_labels": is_train,
             "is_bgr": cfg.INPUT.FORMAT == "BGR",
         }
@@ -126,37 +133,77 @@ class ClipMapper:
             OSError: a frame or its annotation is missing or cannot be read.
             ValueError: a frame has another size than its annotation or its neighbours.
         """
-        frame_indices = self._draw_frames(rng, record, key_frame)
-        raw = self._read(record, frame_indices)
+        frames, extra = self._draw_frames(rng, record, key_frame)
+        raw = self._read(record, [*frames, *extra])
         raw_donor = None
         if donor is not None:
-            raw_donor = self._read(donor, self._draw_frames(rng, donor, None))
+            donor_frames, donor_extra = self._draw_frames(rng, donor, None)
+            raw_donor = self._read(donor, [*donor_frames, *donor_extra])
         for _ in range(self.num_attempts):
             clip = augment(rng, raw, self._augmentations_for(record))
             if donor is not None and raw_donor is not None:
                 pasted = augment(rng, raw_donor, self._augmentations_for(donor))
                 clip = paste(rng, clip, pasted, np.array(self.benchmark.classes.is_thing))
-            if self.is_bgr:
-                clip = Clip([frame[..., ::-1] for frame in clip.frames], clip.labels)
-            sample = build_sample(clip, frame_indices, record, self.benchmark)
-            if not self.has_labels or has_targets(sample):
-                return sample
+            sample = self._sample(rng, clip.cut(0, len(frames)), frames, record)
+            if sample is None:
+                continue
+            if extra:
+                rest = clip.cut(len(frames), len(clip))
+                sample["extra"] = self._images(rest, extra, record) | self._targets(rest)
+            return sample
         return None
 
     def _draw_frames(
         self, rng: np.random.Generator, record: Record, key_frame: int | None
-    ) -> list[int]:
-        if record["length"] == 1:
-            return sample_still(self.num_frames)
-        return self.sampling(rng, record["length"], self.num_frames, key_frame=key_frame)
+    ) -> tuple[list[int], list[int]]:
+        """Draw positions among the frames of use, and return the indices of these."""
+        indices = annotated_frames(record) if self.has_labels else range(record["length"])
+        key_position = None if key_frame is None else indices.index(key_frame)
+        frames, extra = self.sampler.draw(rng, len(indices), key_frame=key_position)
+        return [indices[position] for position in frames], [indices[position] for position in extra]
 
     def _read(self, record: Record, frame_indices: list[int]) -> Clip:
         return read_clip(record, frame_indices, self.benchmark if self.has_labels else None)
 
     def _augmentations_for(self, record: Record) -> Sequence[ClipAugmentation]:
-        if record["length"] == 1 and self.num_frames > 1:
+        num_frames = self.sampler.num_frames + self.sampler.num_extra
+        if self.has_labels and len(annotated_frames(record)) == 1 and num_frames > 1:
             return [self.pseudo_motion, *self.augmentations]
         return self.augmentations
+
+    def _sample(
+        self, rng: np.random.Generator, clip: Clip, frame_indices: list[int], record: Record
+    ) -> Sample | None:
+        """Return the sample of an augmented clip, or None where nothing is left to segment."""
+        targets = self._targets(clip)
+        if self.has_labels and not has_targets(targets):
+            return None
+        sample = describe(record, self.benchmark) | self._images(clip, frame_indices, record)
+        if self.benchmark.task is Task.EVS:
+            sample["exemplars"] = (
+                self.draw_exemplars(rng, targets["instances"])
+                if self.has_labels
+                else self._read_exemplars(record, clip.size)
+            )
+        return sample | targets
+
+    def _images(self, clip: Clip, frame_indices: list[int], record: Record) -> Sample:
+        return build_images(clip, frame_indices, record, is_bgr=self.is_bgr)
+
+    def _targets(self, clip: Clip) -> Sample:
+        return build_targets(clip.labels, self.benchmark) if clip.labels else {}
+
+    def _read_exemplars(self, record: Record, size: tuple[int, int]) -> list[Exemplar]:
+        if self.benchmark.read_exemplars is None:
+            raise ValueError(
+                f"{self.benchmark.name} is for evs, but has no exemplars to test with; give its "
+                "Benchmark read_exemplars."
+            )
+        frame_size = (record["height"], record["width"])
+        return [
+            resize_exemplar(exemplar, frame_size, size)
+            for exemplar in self.benchmark.read_exemplars(record)
+        ]
 
 
 def read_clip(record: Record, frame_indices: list[int], benchmark: Benchmark | None) -> Clip:
@@ -186,17 +233,39 @@ def read_clip(record: Record, frame_indices: list[int], benchmark: Benchmark | N
     )
 
 
-def build_sampling(cfg: CfgNode) -> FrameSampling:
-    """Return the frame sampling that `INPUT.SAMPLING_FRAME_MODE` names."""
-    mode = cfg.INPUT.SAMPLING_FRAME_MODE
-    sampling: FrameSampling
-    if mode == "around":
-        sampling = partial(sample_around, max_distance=cfg.INPUT.SAMPLING_FRAME_RANGE)
-    elif mode == "consecutive":
-        sampling = partial(sample_consecutive, stride=cfg.INPUT.SAMPLING_FRAME_STRIDE)
+def build_sampler(cfg: CfgNode) -> ClipSampler:
+    """Return what draws training clips as `INPUT.SAMPLING_*` say."""
+    inputs = cfg.INPUT
+    choose: FrameSampling
+    if inputs.SAMPLING_FRAME_MODE == "around":
+        choose = partial(sample_around, max_distance=inputs.SAMPLING_FRAME_RANGE)
+    elif inputs.SAMPLING_FRAME_MODE == "consecutive":
+        choose = partial(sample_consecutive, stride=inputs.SAMPLING_FRAME_STRIDE)
     else:
-        raise ValueError(f"INPUT.SAMPLING_FRAME_MODE is {mode!r}; choose around or consecutive.")
-    return partial(shuffle, sampling) if cfg.INPUT.SAMPLING_FRAME_SHUFFLE else sampling
+        raise ValueError(
+            f"INPUT.SAMPLING_FRAME_MODE is {inputs.SAMPLING_FRAME_MODE!r}; choose around or "
+            "consecutive."
+        )
+    for key, lowest in (
+        ("SAMPLING_FRAME_NUM", 1),
+        ("SAMPLING_FRAME_STRIDE", 1),
+        ("SAMPLING_FRAME_RANGE", 0),
+        ("SAMPLING_EXTRA_FRAME_NUM", 0),
+    ):
+        if inputs[key] < lowest:
+            raise ValueError(f"INPUT.{key} is {inputs[key]}; give {lowest} or more.")
+    if inputs.SAMPLING_FRAME_SHUFFLE:
+        choose = partial(shuffle, choose)
+    return ClipSampler(choose, inputs.SAMPLING_FRAME_NUM, inputs.SAMPLING_EXTRA_FRAME_NUM)
+
+
+def build_exemplar_draw(cfg: CfgNode) -> DrawExemplars:
+    """Return what draws exemplars as `INPUT.EXEMPLAR_*` say."""
+    kinds, jitter = cfg.INPUT.EXEMPLAR_KINDS, cfg.INPUT.EXEMPLAR_BOX_JITTER
+    check_kinds(kinds)
+    if not 0 <= jitter < 0.5:
+        raise ValueError(f"INPUT.EXEMPLAR_BOX_JITTER is {jitter}; give a share below one half.")
+    return partial(draw_exemplars, kinds=kinds, box_jitter=jitter)
 
 
 def build_augmentations(cfg: CfgNode) -> list[ClipAugmentation]:

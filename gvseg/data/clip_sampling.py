@@ -2,10 +2,16 @@
 
 All but `sample_all` return `num_frames` frame indices, in the order of time unless shuffled. A
 video shorter than the clip gives the same frame more than once.
+
+Frames are counted among those that have labels, and so are distances and strides: where every fifth
+frame is annotated, the neighbour of an annotated frame is the annotated one five frames on.
 """
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +28,24 @@ class FrameSampling(Protocol):
         *,
         key_frame: int | None = None,
     ) -> list[int]: ...
+
+
+@dataclass(frozen=True)
+class ClipSampler:
+    """Chooses the frames of a clip and, apart from these, extra ones from the rest of the video."""
+
+    choose: FrameSampling
+    num_frames: int  # of the clip
+    num_extra: int = 0
+
+    def draw(
+        self, rng: np.random.Generator, length: int, *, key_frame: int | None = None
+    ) -> tuple[list[int], list[int]]:
+        """Return the frames of the clip and the extra ones, of a video of `length` frames."""
+        if length == 1:
+            return sample_still(self.num_frames), sample_still(self.num_extra)
+        frames = self.choose(rng, length, self.num_frames, key_frame=key_frame)
+        return frames, sample_distant(rng, length, self.num_extra, clip=frames)
 
 
 def sample_around(
@@ -80,6 +104,29 @@ def sample_consecutive(
     # In a video hardly longer than the stretch none may pass through the key frame: start there.
     start = int(rng.choice(starts)) if len(starts) else int(key_frame or 0)
     return [min(start + step * stride, length - 1) for step in range(num_frames)]
+
+
+def sample_distant(
+    rng: np.random.Generator, length: int, num_frames: int, *, clip: Sequence[int]
+) -> list[int]:
+    """Return frames spread over the whole video but for a clip: one from each of equal stretches.
+
+    They show the objects of the clip as they look at other times, which is what task-oriented
+    contrastive learning compares. Where fewer frames are left, some repeat; where the clip has all,
+    they are of the clip.
+
+    Args:
+        rng: the source of all randomness.
+        length: frames of the video.
+        num_frames: how many to draw.
+        clip: frames that are not wanted.
+    """
+    rest = np.setdiff1d(np.arange(length), clip)
+    if len(rest) < num_frames:
+        surplus = rng.choice(rest if len(rest) else np.array(clip), num_frames - len(rest))
+        return sorted(int(index) for index in (*rest, *surplus))
+    bounds = np.linspace(0, len(rest), num_frames + 1).astype(int)
+    return [int(rest[rng.integers(start, end)]) for start, end in itertools.pairwise(bounds)]
 
 
 def sample_still(num_frames: int) -> list[int]:

@@ -52,7 +52,7 @@ def exemplar_from_mask(
 def draw_exemplars(
     rng: np.random.Generator,
     instances: Sequence[Instances],
-    kinds: Sequence[str],
+    kinds: Sequence[str] = KINDS,
     *,
     box_jitter: float = 0.0,
 ) -> list[Exemplar]:

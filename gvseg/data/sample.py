@@ -8,6 +8,13 @@ A sample is a dict in detectron2's habit:
                    instances
     sem_seg        list of T int64 tensors (H, W), contiguous class of every pixel, 255 for void and
                    for objects that are told apart; for tasks with stuff
+    exemplars      list of `Exemplar`, one for each object in the order of `instances`, in pixels of
+                   `images`, whose `frame_index` is a position in `images`; for EVS. Drawn from
+                   the clip in training; the benchmark's to test with, before any object is known
+    extra          a sample of its own: other frames of the same video, far away in time, augmented
+                   as the clip was, with `images`, `instances`, `sem_seg`, `frame_indices` and
+                   `file_names`; where INPUT.SAMPLING_EXTRA_FRAME_NUM asks for them. It lists its
+                   own objects: one that both show has the same gt_ids in both
     task           value of `gvseg.tasks.Task`
     dataset_name   as in detectron2's catalogs
     video_id, frame_indices, file_names
@@ -30,35 +37,39 @@ from gvseg.data.segments import IGNORE_LABEL, FrameLabels, class_map
 Sample = dict[str, Any]
 
 
-def build_sample(
-    clip: Clip, frame_indices: list[int], record: Record, benchmark: Benchmark
-) -> Sample:
-    """Turn an augmented clip into tensors; crowd regions are left out.
-
-    Labels are left out where the clip has none.
-    """
-    is_thing = np.array(benchmark.classes.is_thing) & benchmark.task.has_instances
-    sample: Sample = {
-        "images": [_to_tensor(frame.transpose(2, 0, 1)) for frame in clip.frames],
+def describe(record: Record, benchmark: Benchmark) -> Sample:
+    """Return what a sample says of its video."""
+    return {
         "task": benchmark.task.value,
         "dataset_name": record["dataset_name"],
         "video_id": record["video_id"],
-        "frame_indices": frame_indices,
-        "file_names": [record["file_names"][index] for index in frame_indices],
         "height": record["height"],
         "width": record["width"],
     }
-    if clip.labels and benchmark.task.has_instances:
-        sample["instances"] = build_instances(clip.labels, is_thing)
-    if clip.labels and benchmark.task.has_stuff:
-        # By class, and void in the last place, where -1 reads it.
-        shown_class = np.append(
-            np.where(is_thing, IGNORE_LABEL, np.arange(len(is_thing))), IGNORE_LABEL
-        )
-        sample["sem_seg"] = [
-            _to_tensor(shown_class[class_map(labels.segments, void=-1)]) for labels in clip.labels
-        ]
-    return sample
+
+
+def build_images(
+    clip: Clip, frame_indices: list[int], record: Record, *, is_bgr: bool = False
+) -> Sample:
+    """Return the frames of an augmented clip as tensors, and which they are."""
+    order = slice(None, None, -1 if is_bgr else 1)
+    return {
+        "images": [_to_tensor(frame.transpose(2, 0, 1)[order]) for frame in clip.frames],
+        "frame_indices": frame_indices,
+        "file_names": [record["file_names"][index] for index in frame_indices],
+    }
+
+
+def build_targets(labels: list[FrameLabels], benchmark: Benchmark) -> Sample:
+    """Turn the labels of T frames into `instances` and `sem_seg`; crowd regions are left out."""
+    targets: Sample = {}
+    is_thing = np.array(benchmark.classes.is_thing) & benchmark.task.has_instances
+    if benchmark.task.has_instances:
+        targets["instances"] = build_instances(labels, is_thing)
+    if benchmark.task.has_stuff:
+        shown_class = np.where(is_thing, IGNORE_LABEL, np.arange(len(is_thing)))
+        targets["sem_seg"] = [_semantic_map(frame_labels, shown_class) for frame_labels in labels]
+    return targets
 
 
 def has_targets(sample: Sample) -> bool:
@@ -90,7 +101,7 @@ def build_instances(labels: list[FrameLabels], is_thing: np.ndarray) -> list[Ins
         masks = np.zeros((len(object_ids), *frame_labels.size), dtype=bool)
         for mask, object_id in zip(masks, object_ids, strict=True):
             if object_id in position_of_id:
-                mask[:] = frame_labels.segments.mask(position_of_id[object_id])
+                _write_mask(frame_labels, position_of_id[object_id], mask)
         instances.append(
             Instances(
                 frame_labels.size,
@@ -100,6 +111,29 @@ def build_instances(labels: list[FrameLabels], is_thing: np.ndarray) -> list[Ins
             )
         )
     return instances
+
+
+def _write_mask(labels: FrameLabels, position: int, out: np.ndarray) -> None:
+    segments = labels.segments
+    if segments.index_map is None:
+        out[:] = segments.mask(position)
+    else:
+        np.equal(segments.index_map, np.int16(position), out=out)
+
+
+def _semantic_map(labels: FrameLabels, shown_class: np.ndarray) -> torch.Tensor:
+    """Return the class of every pixel, (H, W) int64.
+
+    Args:
+        labels: of the frame.
+        shown_class: (K,) what stands for each class in the map.
+    """
+    segments = labels.segments
+    if segments.index_map is None:
+        return _to_tensor(np.append(shown_class, IGNORE_LABEL)[class_map(segments, void=-1)])
+    # By position in the frame, and void in the last place, where -1 reads it.
+    shown = np.append(shown_class[segments.classes], IGNORE_LABEL)
+    return _to_tensor(shown.take(segments.index_map))
 
 
 def visible_objects(labels: FrameLabels, is_thing: np.ndarray) -> dict[int, int]:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,13 @@ from gvseg.data.augmentation import (
     RandomRotation,
     RandomShortestEdge,
 )
-from gvseg.data.benchmark import get_benchmark
-from gvseg.data.clip_mapper import ClipMapper, build_augmentations, build_sampling
+from gvseg.data.benchmark import Benchmark, get_benchmark
+from gvseg.data.clip_mapper import ClipMapper, build_augmentations, build_sampler
+from gvseg.data.exemplars import exemplar_from_mask, tight_box
 from gvseg.data.loader import load_records
+from gvseg.tasks import Task
 from tests.data.small_benchmarks import CAMVID_SIZE
+from tests.data.vps_benchmark import read_labels, vps_benchmark
 
 
 def small_cfg(**inputs) -> CfgNode:
@@ -190,6 +194,11 @@ def test_colour_names_of_mask2former_change_only_what_they_name(name: str, partn
         ({"AUGMENTATIONS": ["sharpness"]}, "INPUT.AUGMENTATIONS has sharpness"),
         ({"RANDOM_FLIP": "diagonal"}, "RANDOM_FLIP is 'diagonal'"),
         ({"SAMPLING_FRAME_MODE": "random"}, "SAMPLING_FRAME_MODE is 'random'"),
+        ({"SAMPLING_FRAME_NUM": 0}, "SAMPLING_FRAME_NUM is 0; give 1 or more"),
+        ({"SAMPLING_FRAME_STRIDE": 0}, "SAMPLING_FRAME_STRIDE is 0; give 1 or more"),
+        ({"SAMPLING_EXTRA_FRAME_NUM": -1}, "SAMPLING_EXTRA_FRAME_NUM is -1; give 0 or more"),
+        ({"EXEMPLAR_KINDS": ["scribble"]}, "mask, box, point, not scribble"),
+        ({"EXEMPLAR_BOX_JITTER": 0.5}, "EXEMPLAR_BOX_JITTER is 0.5"),
     ],
 )
 def test_config_value_that_makes_no_sense_is_named(inputs: dict, message: str):
@@ -200,9 +209,170 @@ def test_config_value_that_makes_no_sense_is_named(inputs: dict, message: str):
 
 def test_config_chooses_the_sampling():
     rng = np.random.default_rng(0)
-    sampling = build_sampling(small_cfg(SAMPLING_FRAME_MODE="consecutive", SAMPLING_FRAME_STRIDE=4))
-    assert np.diff(sampling(rng, 30, 3)).tolist() == [4, 4]
-    near = build_sampling(small_cfg(SAMPLING_FRAME_RANGE=1))
-    assert near(rng, 30, 3, key_frame=9) == [8, 9, 10]
-    shuffled = build_sampling(small_cfg(SAMPLING_FRAME_RANGE=1, SAMPLING_FRAME_SHUFFLE=True))
-    assert {tuple(shuffled(rng, 3, 2, key_frame=0)) for _ in range(20)} == {(0, 1), (1, 0)}
+
+    def frames(length: int, key_frame: int | None = None, **inputs) -> list[int]:
+        return build_sampler(small_cfg(**inputs)).draw(rng, length, key_frame=key_frame)[0]
+
+    apart = {"SAMPLING_FRAME_MODE": "consecutive", "SAMPLING_FRAME_STRIDE": 4}
+    assert np.diff(frames(30, SAMPLING_FRAME_NUM=3, **apart)).tolist() == [4, 4]
+    assert frames(30, 9, SAMPLING_FRAME_NUM=3, SAMPLING_FRAME_RANGE=1) == [8, 9, 10]
+    shuffled = {"SAMPLING_FRAME_NUM": 2, "SAMPLING_FRAME_RANGE": 1, "SAMPLING_FRAME_SHUFFLE": True}
+    assert {tuple(frames(3, 0, **shuffled)) for _ in range(20)} == {(0, 1), (1, 0)}
+
+
+class TestSparseLabels:
+    """A video of ten frames of which frames 1, 4 and 8 have labels."""
+
+    labelled = (1, 4, 8)
+
+    @pytest.fixture
+    def record(self, small_benchmarks: Path) -> dict:
+        (record,) = load_records("camvid_val")
+        for index in set(range(10)) - set(self.labelled):
+            Path(record["label_files"][index]).unlink()
+        return record | {"annotated_frames": list(self.labelled)}
+
+    def test_clips_are_drawn_among_frames_with_labels_and_no_other_is_read(self, record: dict):
+        mapper = ClipMapper(small_cfg(SAMPLING_FRAME_NUM=2), get_benchmark("camvid_val"))
+        rng = np.random.default_rng(0)
+        drawn = {tuple(mapper(record, rng)["frame_indices"]) for _ in range(40)}
+        assert drawn == {(1, 4), (1, 8), (4, 8)}
+
+    @pytest.mark.parametrize(
+        ("inputs", "expected"),
+        [
+            ({"SAMPLING_FRAME_RANGE": 1}, {(1, 4), (4, 8)}),
+            ({"SAMPLING_FRAME_MODE": "consecutive"}, {(1, 4), (4, 8)}),
+            ({"SAMPLING_FRAME_MODE": "consecutive", "SAMPLING_FRAME_STRIDE": 2}, {(1, 8)}),
+        ],
+    )
+    def test_ranges_and_strides_count_annotated_steps(
+        self, record: dict, inputs: dict, expected: set[tuple[int, int]]
+    ):
+        cfg = small_cfg(SAMPLING_FRAME_NUM=2, **inputs)
+        mapper, rng = ClipMapper(cfg, get_benchmark("camvid_val")), np.random.default_rng(0)
+        assert {tuple(mapper(record, rng)["frame_indices"]) for _ in range(40)} == expected
+
+    def test_key_frame_is_an_index_of_the_video(self, record: dict):
+        mapper = ClipMapper(small_cfg(SAMPLING_FRAME_NUM=2), get_benchmark("camvid_val"))
+        for key_frame in self.labelled:
+            sample = mapper(record, np.random.default_rng(0), key_frame=key_frame)
+            assert key_frame in sample["frame_indices"]
+
+    def test_one_annotated_frame_gives_a_clip_that_moves(self, record: dict):
+        mapper = ClipMapper(small_cfg(SAMPLING_FRAME_NUM=2), get_benchmark("camvid_val"))
+        sample = mapper(record | {"annotated_frames": [4]}, np.random.default_rng(0))
+        assert sample["frame_indices"] == [4, 4]
+        assert not torch.equal(*sample["images"])
+
+    def test_all_frames_are_tested_on(self, record: dict):
+        mapper = ClipMapper(small_cfg(), get_benchmark("camvid_val"), is_train=False)
+        assert len(mapper(record, np.random.default_rng(0))["images"]) == 10
+
+
+class TestExtraFrames:
+    @pytest.fixture
+    def benchmark(self, tmp_path: Path) -> Benchmark:
+        return vps_benchmark(tmp_path)
+
+    def sample(self, benchmark: Benchmark, seed: int, **inputs) -> dict:
+        cfg = small_cfg(
+            MIN_SIZE_TRAIN=(48,), SAMPLING_FRAME_MODE="consecutive", SAMPLING_FRAME_NUM=3,
+            SAMPLING_EXTRA_FRAME_NUM=2, **inputs,
+        )  # fmt: skip
+        (record,) = benchmark.load_records(Path(), "train")
+        record = dict(record, dataset_name="small_vps_train")
+        return ClipMapper(cfg, benchmark)(record, np.random.default_rng(seed))
+
+    def test_clip_is_as_long_as_asked_and_extra_frames_are_others_of_the_video(
+        self, benchmark: Benchmark
+    ):
+        for seed in range(10):
+            sample = self.sample(benchmark, seed)
+            extra = sample["extra"]
+            for part, num_frames in ((sample, 3), (extra, 2)):
+                for key in ("images", "instances", "sem_seg", "frame_indices", "file_names"):
+                    assert len(part[key]) == num_frames
+            assert np.diff(sample["frame_indices"]).tolist() == [1, 1]
+            assert not set(sample["frame_indices"]) & set(extra["frame_indices"])
+
+    def test_one_object_has_one_identity_in_both(self, benchmark: Benchmark):
+        shared = 0
+        for seed in range(10):
+            sample = self.sample(benchmark, seed)
+            for part in (sample, sample["extra"]):
+                for frame_index, instances in zip(
+                    part["frame_indices"], part["instances"], strict=True
+                ):
+                    index_map = read_labels({}, frame_index).segments.index_map
+                    for object_id, position in ((41, 2), (7, 3)):
+                        found = instances.gt_masks.tensor[instances.gt_ids == object_id].any(0)
+                        np.testing.assert_array_equal(found.numpy(), index_map == position)
+            shared += {7, 41} <= set(sample["extra"]["instances"][0].gt_ids.tolist())
+        assert shared > 0
+
+    def test_extra_frames_are_augmented_as_the_clip_is(self, benchmark: Benchmark):
+        windows = {"CROP.ENABLED": True, "CROP.TYPE": "absolute", "CROP.SIZE": (20, 62)}
+        sample = self.sample(benchmark, 3, **windows)
+        assert {tuple(image.shape) for image in sample["images"] + sample["extra"]["images"]} == {
+            (3, 20, 62)
+        }
+        # Frames are painted by segment, and the last columns of each are void, which is black.
+        black = [(image == 0).all(0) for image in sample["images"] + sample["extra"]["images"]]
+        assert black[0].any()
+        assert all(torch.equal(black[0], other) for other in black[1:])
+
+    def test_none_is_there_unless_asked_for(self, small_benchmarks: Path):
+        assert "extra" not in draw("camvid_val", 0, SAMPLING_FRAME_NUM=3)
+
+
+class TestExemplars:
+    @pytest.fixture
+    def benchmark(self, tmp_path: Path) -> Benchmark:
+        panoptic = vps_benchmark(tmp_path)
+        first = exemplar_from_mask(
+            read_labels({}, 0).segments.mask(2), kind="box", object_id=41, frame_index=0
+        )
+        return replace(panoptic, task=Task.EVS, read_exemplars=lambda record: [first])
+
+    def record(self, benchmark: Benchmark) -> dict:
+        (record,) = benchmark.load_records(Path(), "train")
+        return dict(record, dataset_name="small_vps_train")
+
+    def test_each_object_of_a_training_clip_has_one_where_it_is_seen(self, benchmark: Benchmark):
+        cfg = small_cfg(SAMPLING_FRAME_NUM=3, SAMPLING_FRAME_SHUFFLE=True, RANDOM_FLIP="horizontal")
+        mapper, kinds = ClipMapper(cfg, benchmark), set()
+        for seed in range(12):
+            sample = mapper(self.record(benchmark), np.random.default_rng(seed))
+            ids = sample["instances"][0].gt_ids.tolist()
+            assert [exemplar.object_id for exemplar in sample["exemplars"]] == ids
+            for position, exemplar in enumerate(sample["exemplars"]):
+                mask = sample["instances"][exemplar.frame_index].gt_masks.tensor[position].numpy()
+                kinds.add(exemplar.kind)
+                if exemplar.kind == "point":
+                    column, row = exemplar.point.astype(int)
+                    assert mask[row, column]
+                else:
+                    expected = {"mask": mask, "box": tight_box(mask)}[exemplar.kind]
+                    np.testing.assert_array_equal(getattr(exemplar, exemplar.kind), expected)
+        assert kinds == {"mask", "box", "point"}
+
+    def test_config_chooses_the_kinds(self, benchmark: Benchmark):
+        mapper = ClipMapper(small_cfg(EXEMPLAR_KINDS=["point"]), benchmark)
+        sample = mapper(self.record(benchmark), np.random.default_rng(0))
+        assert {exemplar.kind for exemplar in sample["exemplars"]} == {"point"}
+
+    def test_benchmark_gives_those_to_test_with_at_the_size_of_the_images(
+        self, benchmark: Benchmark
+    ):
+        mapper = ClipMapper(small_cfg(MIN_SIZE_TEST=96), benchmark, is_train=False)
+        sample = mapper(self.record(benchmark), np.random.default_rng(0))
+        (exemplar,) = sample["exemplars"]
+        assert sample["images"][0].shape == (3, 96, 128)
+        assert exemplar.box.tolist() == [0, 20, 24, 60]
+        assert "instances" not in sample
+
+    def test_benchmark_without_exemplars_is_named(self, benchmark: Benchmark):
+        mapper = ClipMapper(small_cfg(), replace(benchmark, read_exemplars=None), is_train=False)
+        with pytest.raises(ValueError, match="small_vps is for evs, but has no exemplars"):
+            mapper(self.record(benchmark), np.random.default_rng(0))

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from gvseg.data.clip_sampling import (
+    ClipSampler,
     sample_all,
     sample_around,
     sample_consecutive,
+    sample_distant,
     sample_still,
     shuffle,
 )
@@ -76,6 +78,54 @@ def test_consecutive_frames_pass_through_the_key_frame(length: int, stride: int)
 def test_consecutive_frames_of_a_short_video_repeat_its_last():
     rng = np.random.default_rng(0)
     assert sample_consecutive(rng, 3, 5, stride=1) == [0, 1, 2, 2, 2]
+
+
+@pytest.mark.parametrize("clip", [[0, 1, 2], [9, 10, 11], [27, 28, 29], [3, 14, 25]])
+@pytest.mark.parametrize("num_frames", [1, 2, 5, 27])
+def test_distant_frames_are_one_of_each_stretch_outside_the_clip(clip: list[int], num_frames: int):
+    rest = [index for index in range(30) if index not in clip]
+    seen = set()
+    for frames in draws(sample_distant, 30, num_frames, clip=clip):
+        assert len(frames) == num_frames
+        assert frames == sorted(set(frames) - set(clip))
+        for stretch, index in enumerate(frames):
+            place = rest.index(index) * num_frames / len(rest)
+            assert stretch - 1 < place < stretch + 1
+        seen.update(frames)
+    assert seen == set(rest)
+
+
+@pytest.mark.parametrize(("length", "expected"), [(5, {3, 4}), (4, {3}), (3, {0, 1, 2}), (1, {0})])
+def test_distant_frames_of_a_short_video_repeat(length: int, expected: set[int]):
+    clip = [min(index, length - 1) for index in range(3)]
+    for frames in draws(sample_distant, length, 4, clip=clip):
+        assert len(frames) == 4
+        assert frames == sorted(frames)
+        assert set(frames) <= expected
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 4, 30])
+@pytest.mark.parametrize("num_extra", [0, 1, 4])
+def test_sampler_gives_as_many_frames_of_either_kind_as_asked(length: int, num_extra: int):
+    sampler = ClipSampler(sample_consecutive, 3, num_extra)
+    rng = np.random.default_rng(0)
+    for key_frame in [None, *range(length)]:
+        frames, extra = sampler.draw(rng, length, key_frame=key_frame)
+        assert (len(frames), len(extra)) == (3, num_extra)
+        assert {*frames, *extra} <= set(range(length))
+        assert key_frame is None or key_frame in frames
+        if length >= 3 + num_extra:
+            assert len({*frames, *extra}) == 3 + num_extra
+
+
+def test_extra_frames_do_not_change_the_draw_of_the_clip():
+    clips = [
+        ClipSampler(partial(sample_around, max_distance=5), 3, num_extra).draw(
+            np.random.default_rng(7), 40
+        )[0]
+        for num_extra in (0, 6)
+    ]
+    assert clips[0] == clips[1]
 
 
 def test_still_image_gives_its_only_frame():

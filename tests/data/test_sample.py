@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from gvseg.data.clip import Clip
-from gvseg.data.sample import build_sample, has_targets
+from gvseg.data.sample import build_images, build_targets, describe, has_targets
 from gvseg.tasks import Task
 from tests.data.vps_benchmark import SIZE, paint, read_labels, vps_benchmark
 
@@ -18,7 +18,12 @@ def sample(tmp_path: Path) -> dict:
     (record,) = benchmark.load_records(tmp_path, "train")
     labels = [read_labels(record, index) for index in FRAMES]
     clip = Clip([paint(frame_labels.segments) for frame_labels in labels], labels)
-    return build_sample(clip, FRAMES, dict(record, dataset_name="small_vps_train"), benchmark)
+    record = dict(record, dataset_name="small_vps_train")
+    return (
+        describe(record, benchmark)
+        | build_images(clip, FRAMES, record)
+        | build_targets(labels, benchmark)
+    )
 
 
 def test_every_object_is_in_every_frame_in_one_order(sample: dict):

@@ -1,6 +1,7 @@
 import cv2
 import numpy as np
 import pytest
+from fvcore.transforms.transform import CropTransform, HFlipTransform, Transform, TransformList
 
 from gvseg.data.transforms import (
     PAD_VALUE,
@@ -8,6 +9,8 @@ from gvseg.data.transforms import (
     ExactResizeTransform,
     PhotometricTransform,
     Photometry,
+    ResizedCropTransform,
+    fuse,
 )
 
 FRAME = np.random.default_rng(0).integers(0, 256, (24, 36, 3), dtype=np.uint8)
@@ -22,6 +25,58 @@ def test_resized_labels_are_sampled_at_pixel_centres(dtype: type):
         np.arange(81, dtype=dtype).reshape(9, 9)
     )
     assert every_third.tolist() == [[10, 13, 16], [37, 40, 43], [64, 67, 70]]
+
+
+class TestResizedCrop:
+    """One step against the two that it stands for."""
+
+    def steps(self, rng: np.random.Generator) -> list[Transform]:
+        height, width = rng.integers(20, 300, 2)
+        crop_height, crop_width = rng.integers(1, [height + 1, width + 1])
+        top = int(rng.integers(height - crop_height + 1))
+        left = int(rng.integers(width - crop_width + 1))
+        return [
+            ExactResizeTransform(*self.frame.shape[:2], int(height), int(width)),
+            CropTransform(left, top, int(crop_width), int(crop_height)),
+        ]
+
+    frame = np.random.default_rng(1).integers(0, 256, (111, 173, 3), dtype=np.uint8)
+
+    def test_pixels_are_those_of_a_resize_and_a_crop(self):
+        rng = np.random.default_rng(0)
+        num_pixels = num_different = 0
+        for _ in range(100):
+            steps = self.steps(rng)
+            expected = TransformList(steps).apply_image(self.frame)
+            moved = ResizedCropTransform(*steps).apply_image(self.frame)
+            difference = np.abs(moved.astype(int) - expected)
+            assert difference.shape == expected.shape
+            assert difference.max() <= 2
+            num_pixels += difference.size
+            num_different += np.count_nonzero(difference)
+        assert num_different < 0.05 * num_pixels
+
+    def test_labels_and_points_move_exactly_as_in_two_steps(self):
+        steps = self.steps(np.random.default_rng(3))
+        fused = ResizedCropTransform(*steps)
+        labels = self.frame[..., 0].astype(np.uint16)
+        np.testing.assert_array_equal(
+            fused.apply_segmentation(labels), TransformList(steps).apply_segmentation(labels)
+        )
+        points = np.array([[3.0, 4.0], [50.0, 60.0]])
+        np.testing.assert_allclose(
+            fused.apply_coords(points.copy()), TransformList(steps).apply_coords(points.copy())
+        )
+
+    def test_a_resize_takes_up_the_crop_behind_it_and_nothing_else(self):
+        resize, crop = self.steps(np.random.default_rng(0))
+        flip = HFlipTransform(crop.w)
+        fused = fuse([flip, TransformList([resize, crop]), flip])
+        assert [type(step) for step in fused] == [
+            HFlipTransform, ResizedCropTransform, HFlipTransform
+        ]  # fmt: skip
+        assert fuse([resize, flip, crop]) == [resize, flip, crop]
+        assert fuse([crop, resize]) == [crop, resize]
 
 
 def test_identity_matrix_leaves_frame_and_labels():
