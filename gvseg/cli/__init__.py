@@ -6,22 +6,25 @@ import argparse
 import logging
 import sys
 
-from gvseg.cli import convert_weights
+from gvseg.cli import check_data, convert_weights
 
-VERBS = (convert_weights,)
+VERBS = (check_data, convert_weights)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one verb; return 0, or 1 after an error that one line explains."""
+    """Run one verb and return its exit code: 0, or 1 after an error that one line explains.
+
+    A verb whose result is a code of its own returns it, and sets another `error_code`.
+    """
     parser = argparse.ArgumentParser(prog="gvseg", description=__doc__)
+    parser.set_defaults(error_code=1)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for module in VERBS:
         module.add_parser(verbs)
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        args.run(args)
+        return args.run(args) or 0
     except (OSError, ValueError) as error:
         sys.stderr.write(f"gvseg {args.verb}: {error}\n")
-        return 1
-    return 0
+        return args.error_code
