@@ -35,6 +35,11 @@ def load_records(root: Path, split: str, *, report: Report = raise_problem) -> l
     frames = sorted(frame for path in paths if (frame := _parse(path, report)) is not None)
     if not frames:
         raise FileNotFoundError(f"{images} has no .jpg or .png frames.")
+    stems = {path.stem for path in paths}
+    for path in sorted(labels.glob("*.png")):
+        if path.stem not in stems:
+            what = f"has labels of a frame that {images} does not have"
+            report(Problem(str(path), what, "unpack or download the archive again"))
     starts = [0]
     for index, (previous, current) in enumerate(itertools.pairwise(frames), start=1):
         is_next = previous[0] == current[0] and current[1] - previous[1] <= _LONGEST_GAP

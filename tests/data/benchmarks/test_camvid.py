@@ -6,7 +6,7 @@ from PIL import Image
 
 from detectron2.data import DatasetCatalog
 
-from gvseg.data.benchmarks.camvid import read_labels
+from gvseg.data.benchmarks.camvid import load_records, read_labels
 from tests.data.small_benchmarks import CAMVID_SIZE
 
 
@@ -51,6 +51,34 @@ def test_frame_with_another_kind_of_name_is_named(small_benchmarks: Path):
     (small_benchmarks / "camvid" / "val" / "cover.png").write_bytes(b"")
     with pytest.raises(ValueError, match=r"cover\.png is not named"):
         DatasetCatalog.get("camvid_val")
+
+
+def test_labels_without_their_frame_are_named(small_benchmarks: Path):
+    (small_benchmarks / "camvid" / "val" / "0016E5_07963.png").unlink()
+    with pytest.raises(ValueError, match=r"valannot/0016E5_07963\.png has labels of a frame that"):
+        DatasetCatalog.get("camvid_val")
+
+
+def test_all_problems_are_reported_and_the_rest_is_read(small_benchmarks: Path):
+    folder = small_benchmarks / "camvid" / "val"
+    (folder / "0016E5_07963.png").unlink()
+    (folder / "0016E5_07959.png").write_bytes(b"")
+    (folder / "cover.png").write_bytes(b"")
+    problems = []
+    (record,) = load_records(small_benchmarks, "val", report=problems.append)
+    assert [Path(problem.file).name for problem in problems] == [
+        "cover.png", "0016E5_07963.png", "0016E5_07959.png",
+    ]  # fmt: skip
+    assert (record["length"], record["height"], record["width"]) == (9, *CAMVID_SIZE)
+
+
+def test_video_without_any_frame_that_can_be_opened_is_left_out(small_benchmarks: Path):
+    frames = sorted((small_benchmarks / "camvid" / "val").iterdir())
+    for path in frames:
+        path.write_bytes(b"")
+    problems = []
+    assert load_records(small_benchmarks, "val", report=problems.append) == []
+    assert [problem.file for problem in problems] == [str(path) for path in frames]
 
 
 def test_empty_folder_is_named(small_benchmarks: Path):
