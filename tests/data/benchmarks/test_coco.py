@@ -7,7 +7,7 @@ import pytest
 
 from detectron2.data import DatasetCatalog
 
-from gvseg.data.benchmarks.coco import read_labels
+from gvseg.data.image_json import read_image_labels as read_labels
 from tests.data.small_benchmarks import COCO_SIZES, box_annotation
 
 
