@@ -1,10 +1,23 @@
 """One file for each benchmark; importing the package registers all of them."""
 
 from gvseg.data.benchmark import register
+from gvseg.data.benchmarks.burst import BURST, BURST_BOX, BURST_MASK, BURST_POINT
 from gvseg.data.benchmarks.camvid import CAMVID
-from gvseg.data.benchmarks.coco import COCO128
+from gvseg.data.benchmarks.coco import (
+    COCO,
+    COCO128,
+    COCO_AS_OVIS,
+    COCO_AS_YTVIS_2019,
+    COCO_AS_YTVIS_2021,
+)
+from gvseg.data.benchmarks.ytvis import OVIS, YTVIS_2019, YTVIS_2021, YTVIS_2022
 
-BENCHMARKS = (CAMVID, COCO128)
+BENCHMARKS = (
+    *(BURST, BURST_MASK, BURST_BOX, BURST_POINT),
+    CAMVID,
+    *(COCO, COCO128, COCO_AS_YTVIS_2019, COCO_AS_YTVIS_2021, COCO_AS_OVIS),
+    *(YTVIS_2019, YTVIS_2021, YTVIS_2022, OVIS),
+)
 
 for _benchmark in BENCHMARKS:
     register(_benchmark)
