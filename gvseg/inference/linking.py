@@ -1,4 +1,4 @@
-"""Identities carried from one clip to the next.  Q queries, C channels, K classes, N live tracks.
+"""Identities carried from one clip to the next.  Q queries, K classes, N live tracks.
 
 A linker is the only step of inference that remembers. What it remembers grows with the objects
 that are alive, never with the length of the video.
@@ -7,14 +7,15 @@ that are alive, never with the length of the video.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from detectron2.config import CfgNode, configurable
+from detectron2.config import CfgNode
 from detectron2.utils.registry import Registry
 
+from gvseg.inference.track_memory import AppearanceMemory, LocationAwareMemory, TrackMemory
 from gvseg.inference.transfer import to_host
 from gvseg.structures import TubePrediction
 
@@ -55,73 +56,52 @@ def build_linker(cfg: CfgNode, is_thing: np.ndarray | Sequence[bool] | None = No
     return LINKERS.get(name)(cfg, is_thing=is_thing)
 
 
-@LINKERS.register()
-class QuerySimilarityLinker:
-    """Give a query the identity of the live track whose embedding it resembles most.
+class TrackLinker:
+    """Give a query the identity of the live track that it resembles most.
 
-    Tracks and queries are paired so that the sum of their cosine similarities is greatest. Without
-    thresholds and momentum this is the rule of MinVIS: each frame is permuted to the previous one.
-    Thresholds add what it lacks: births, deaths and identities that survive an occlusion.
+    Tracks and queries are paired so that the sum of their likenesses is greatest. What likeness is,
+    the memory says. With an `AppearanceMemory` and without thresholds and momentum this is the rule
+    of MinVIS: each frame is permuted to the previous one. Thresholds add what that lacks: births,
+    deaths and identities that survive an occlusion.
 
     Args:
-        min_similarity: cosine below which a pair is never the same object.
+        memory: of the tracks, owned by this linker.
+        min_similarity: likeness below which a pair is never the same object.
         min_score: queries whose best class probability is below take no part.
         birth_score: a query left over starts an identity from this probability on.
         max_age: clips that an identity survives without a match.
-        momentum: weight of a track's embedding against that of the query matched to it, 0 to 1.
         is_thing: (K,) which classes are objects; queries of other classes take no part.
     """
 
-    @configurable
     def __init__(
         self,
         *,
+        memory: TrackMemory,
         min_similarity: float,
         min_score: float,
         birth_score: float,
         max_age: int,
-        momentum: float,
         is_thing: np.ndarray | Sequence[bool] | None = None,
     ) -> None:
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"MODEL.LINKER.MOMENTUM is {momentum}; it must lie in 0..1.")
+        self.memory = memory
         self.min_similarity = min_similarity
         self.min_score = min_score
         self.birth_score = birth_score
         self.max_age = max_age
-        self.momentum = momentum
         self.is_thing = None if is_thing is None else np.asarray(is_thing, dtype=bool)
         self.reset()
-
-    @classmethod
-    def from_config(
-        cls, cfg: CfgNode, is_thing: np.ndarray | Sequence[bool] | None = None
-    ) -> dict[str, Any]:
-        link = cfg.MODEL.LINKER
-        return {
-            "min_similarity": link.MIN_SIMILARITY,
-            "min_score": link.MIN_SCORE,
-            "birth_score": link.BIRTH_SCORE,
-            "max_age": link.MAX_AGE,
-            "momentum": link.MOMENTUM,
-            "is_thing": is_thing,
-        }
 
     def reset(self) -> None:
         self.num_identities = 0
         self._ids = np.empty(0, dtype=np.int64)  # (N,)
         self._ages = np.empty(0, dtype=np.int64)  # (N,) clips since the last match
-        self._embeds = np.empty((0, 0), dtype=np.float32)  # (N, C) of length 1
+        self.memory.reset()
 
     def link(self, prediction: TubePrediction) -> np.ndarray:
         assert len(prediction.class_logits) == 1, "a linker sees one clip at a time"
-        class_probs, embeds = to_host(
-            prediction.class_logits[0].float().softmax(-1)[:, :-1],
-            prediction.query_embeds[0].float(),
+        class_probs, *cues = to_host(
+            prediction.class_logits[0].float().softmax(-1)[:, :-1], *self.memory.cues(prediction)
         )
-        embeds = _unit(embeds)
-        if not len(self._ids):
-            self._embeds = embeds[:0]  # their length C is known from the first clip on
         scores = class_probs.max(1)
         takes_part = scores >= self.min_score
         if self.is_thing is not None:
@@ -129,51 +109,78 @@ class QuerySimilarityLinker:
         candidates = np.flatnonzero(takes_part)
 
         identities = np.full(len(scores), NOT_TRACKED, dtype=np.int64)
-        tracks, matched = self._match(embeds[candidates])
+        tracks, matched = self._match([cue[candidates] for cue in cues])
         queries = candidates[matched]
         identities[queries] = self._ids[tracks]
-        self._renew(tracks, embeds[queries])
+        self._renew(tracks, [cue[queries] for cue in cues])
 
         born = np.setdiff1d(candidates, queries)
         born = born[scores[born] >= self.birth_score]
-        identities[born] = self._start(embeds[born])
+        identities[born] = self._start([cue[born] for cue in cues])
         return identities
 
-    def _match(self, embeds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _match(self, seen: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Return positions of matched tracks and, beside them, of the queries matched to them."""
-        if not len(self._ids) or not len(embeds):
-            return np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp)
-        similarity = self._embeds @ embeds.T  # (N, queries)
+        similarity = self.memory.similarity(seen)  # (N, M)
         # A pair below the threshold counts nothing, so it cannot push a good pair aside.
         gain = np.maximum(similarity - self.min_similarity, 0)
         tracks, queries = linear_sum_assignment(gain, maximize=True)
         accepted = similarity[tracks, queries] >= self.min_similarity
         return tracks[accepted], queries[accepted]
 
-    def _renew(self, tracks: np.ndarray, embeds: np.ndarray) -> None:
-        """Blend what was seen into the matched tracks; let the others age and die."""
+    def _renew(self, tracks: np.ndarray, seen: list[np.ndarray]) -> None:
+        """Tell the memory what was seen of matched tracks; let the others age and die."""
+        self.memory.renew(tracks, seen)
         self._ages += 1
         self._ages[tracks] = 0
-        blend = self.momentum * self._embeds[tracks] + (1 - self.momentum) * embeds
-        self._embeds[tracks] = _unit(blend)
-        alive = self._ages <= self.max_age
-        self._ids, self._ages, self._embeds = (
-            self._ids[alive],
-            self._ages[alive],
-            self._embeds[alive],
-        )
+        is_alive = self._ages <= self.max_age
+        self._ids, self._ages = self._ids[is_alive], self._ages[is_alive]
+        self.memory.keep(is_alive)
 
-    def _start(self, embeds: np.ndarray) -> np.ndarray:
-        """Add a track for each embedding and return their identities, next in the count."""
-        ids = np.arange(1, len(embeds) + 1) + self.num_identities
-        self.num_identities += len(embeds)
+    def _start(self, seen: list[np.ndarray]) -> np.ndarray:
+        """Add a track for each row of cues and return their identities, next in the count."""
+        num_born = len(seen[0])
+        ids = np.arange(1, num_born + 1) + self.num_identities
+        self.num_identities += num_born
         self._ids = np.concatenate([self._ids, ids])
-        self._ages = np.concatenate([self._ages, np.zeros(len(embeds), dtype=np.int64)])
-        self._embeds = np.concatenate([self._embeds, embeds])
+        self._ages = np.concatenate([self._ages, np.zeros(num_born, dtype=np.int64)])
+        self.memory.start(seen)
         return ids
 
 
-def _unit(embeds: np.ndarray) -> np.ndarray:
-    """Scale each row to length 1; a row of zeros stays, similar to nothing."""
-    length = np.linalg.norm(embeds, axis=1, keepdims=True)
-    return embeds / np.maximum(length, np.finfo(np.float32).tiny)
+@LINKERS.register()
+def QuerySimilarityLinker(  # noqa: N802 - a name in configs
+    cfg: CfgNode, is_thing: np.ndarray | Sequence[bool] | None = None
+) -> TrackLinker:
+    """Link by the cosine of query embeddings alone."""
+    return _track_linker(cfg, AppearanceMemory(momentum=cfg.MODEL.LINKER.MOMENTUM), is_thing)
+
+
+@LINKERS.register()
+def LocationAwareLinker(  # noqa: N802
+    cfg: CfgNode, is_thing: np.ndarray | Sequence[bool] | None = None
+) -> TrackLinker:
+    """Link by embeddings and boxes: the memory stage of HiLA-MB, all of it where clips are frames.
+
+    The paper's values are MIN_SIMILARITY 0.7, MOMENTUM 0.2, MAX_AGE 10 and LOCATION_TEMPERATURE 1.
+    """
+    link = cfg.MODEL.LINKER
+    memory = LocationAwareMemory(
+        appearance=AppearanceMemory(momentum=link.MOMENTUM),
+        temperature=link.LOCATION_TEMPERATURE,
+    )
+    return _track_linker(cfg, memory, is_thing)
+
+
+def _track_linker(
+    cfg: CfgNode, memory: TrackMemory, is_thing: np.ndarray | Sequence[bool] | None
+) -> TrackLinker:
+    link = cfg.MODEL.LINKER
+    return TrackLinker(
+        memory=memory,
+        min_similarity=link.MIN_SIMILARITY,
+        min_score=link.MIN_SCORE,
+        birth_score=link.BIRTH_SCORE,
+        max_age=link.MAX_AGE,
+        is_thing=is_thing,
+    )

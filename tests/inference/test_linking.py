@@ -6,22 +6,17 @@ from scipy.optimize import linear_sum_assignment
 from detectron2.config import get_cfg
 
 from gvseg.config import add_gvseg_config
-from gvseg.inference.linking import QuerySimilarityLinker, build_linker
+from gvseg.inference.linking import TrackLinker, build_linker
+from gvseg.inference.track_memory import AppearanceMemory, LocationAwareMemory
 from gvseg.structures import TubePrediction
 
 NUM_CLASSES = 3
 CHANNELS = 16
 
 
-def make_linker(**changes):
-    thresholds = {
-        "min_similarity": 0.5,
-        "min_score": 0.1,
-        "birth_score": 0.3,
-        "max_age": 3,
-        "momentum": 0.5,
-    }
-    return QuerySimilarityLinker(**(thresholds | changes))
+def make_linker(momentum=0.5, **changes):
+    thresholds = {"min_similarity": 0.5, "min_score": 0.1, "birth_score": 0.3, "max_age": 3}
+    return TrackLinker(memory=AppearanceMemory(momentum=momentum), **(thresholds | changes))
 
 
 def prediction(embeds, scores=None, classes=None):
@@ -153,7 +148,8 @@ def test_state_does_not_grow_with_the_video():
     sizes = []
     for _ in range(200):
         linker.link(prediction(rng.normal(size=(5, 64))))
-        sizes.append(sum(a.size for a in vars(linker).values() if isinstance(a, np.ndarray)))
+        state = (*vars(linker).values(), *vars(linker.memory).values())
+        sizes.append(sum(array.size for array in state if isinstance(array, np.ndarray)))
     assert linker.num_identities > 500
     assert max(sizes) <= 5 * (3 + 1) * (64 + 2)
 
@@ -184,9 +180,18 @@ def test_config_names_the_linker():
     cfg = linker_config()
     cfg.MODEL.LINKER.MAX_AGE = 17
     linker = build_linker(cfg, is_thing=[True, False, True])
-    assert isinstance(linker, QuerySimilarityLinker)
+    assert isinstance(linker.memory, AppearanceMemory)
     assert linker.max_age == 17
     assert linker.is_thing.tolist() == [True, False, True]
+
+
+def test_config_names_the_linker_with_places():
+    cfg = linker_config()
+    cfg.MODEL.LINKER.NAME = "LocationAwareLinker"
+    cfg.MODEL.LINKER.LOCATION_TEMPERATURE = 0.25
+    memory = build_linker(cfg).memory
+    assert isinstance(memory, LocationAwareMemory)
+    assert memory.temperature == 0.25
 
 
 def test_unknown_linker_is_refused_with_the_known_ones():

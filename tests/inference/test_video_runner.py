@@ -7,7 +7,8 @@ import torch
 from detectron2.config import get_cfg
 
 from gvseg.config import add_gvseg_config
-from gvseg.inference.linking import QuerySimilarityLinker
+from gvseg.inference.linking import TrackLinker
+from gvseg.inference.track_memory import AppearanceMemory
 from gvseg.inference.sources import ArraySource
 from gvseg.inference.video_runner import RunnerSettings, VideoRunner, segment_video
 from gvseg.structures import TubePrediction
@@ -30,8 +31,9 @@ SETTINGS = RunnerSettings(
 
 
 def make_linker():
-    return QuerySimilarityLinker(
-        min_similarity=0.5, min_score=0.1, birth_score=0.3, max_age=100, momentum=0.5
+    memory = AppearanceMemory(momentum=0.5)
+    return TrackLinker(
+        memory=memory, min_similarity=0.5, min_score=0.1, birth_score=0.3, max_age=100
     )
 
 

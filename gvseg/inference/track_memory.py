@@ -1,0 +1,171 @@
+"""What a linker remembers of an object, and how like it a query of the next clip is.
+
+Q queries, T frames, C channels, N live tracks, M queries that may be objects, (h, w) mask logits.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gvseg.structures import TubePrediction
+
+
+class TrackMemory(Protocol):
+    """Rows of N tracks, in the order in which they started."""
+
+    def cues(self, prediction: TubePrediction) -> list[Tensor]:
+        """Return what is to be known of each query of one clip, tensors (Q, ...)."""
+        ...
+
+    def similarity(self, seen: list[np.ndarray]) -> np.ndarray:
+        """Return the likeness of tracks and queries, (N, M), at most 1, from cues (M, ...)."""
+        ...
+
+    def renew(self, tracks: np.ndarray, seen: list[np.ndarray]) -> None:
+        """Take in the cues of the queries matched to some tracks; the others were not seen."""
+        ...
+
+    def start(self, seen: list[np.ndarray]) -> None:
+        """Append a track for each row of cues."""
+        ...
+
+    def keep(self, is_alive: np.ndarray) -> None:
+        """Forget the tracks (N,) that are no longer alive."""
+        ...
+
+    def reset(self) -> None:
+        """Forget everything."""
+        ...
+
+
+class AppearanceMemory:
+    """A mean embedding of each track, compared by the cosine.
+
+    Args:
+        momentum: weight of the remembered embedding against what is seen, 0 to 1.
+    """
+
+    def __init__(self, *, momentum: float) -> None:
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"MODEL.LINKER.MOMENTUM is {momentum}; it must lie in 0..1.")
+        self.momentum = momentum
+        self.reset()
+
+    def reset(self) -> None:
+        self._embeds = np.empty((0, 0), dtype=np.float32)  # (N, C) of length 1
+
+    def cues(self, prediction: TubePrediction) -> list[Tensor]:
+        return [prediction.query_embeds[0].float()]
+
+    def similarity(self, seen: list[np.ndarray]) -> np.ndarray:
+        self._learn_length(seen[0])
+        return self._embeds @ _unit(seen[0]).T
+
+    def renew(self, tracks: np.ndarray, seen: list[np.ndarray]) -> None:
+        embeds = _unit(seen[0])
+        blend = self.momentum * self._embeds[tracks] + (1 - self.momentum) * embeds
+        self._embeds[tracks] = _unit(blend)
+
+    def start(self, seen: list[np.ndarray]) -> None:
+        self._learn_length(seen[0])
+        self._embeds = np.concatenate([self._embeds, _unit(seen[0])])
+
+    def keep(self, is_alive: np.ndarray) -> None:
+        self._embeds = self._embeds[is_alive]
+
+    def _learn_length(self, embeds: np.ndarray) -> None:
+        """Take C from what is seen first."""
+        if not len(self._embeds):
+            self._embeds = np.empty((0, embeds.shape[1]), dtype=np.float32)
+
+
+class LocationAwareMemory:
+    r"""Appearance and place: the memory of HiLA-MB (Video-kMaX, section 3.2, Eqs. 3 to 5).
+
+    The likeness of a track and a query is \(\exp(-\|b - b'\|^2 / T) \cos(q, q')\), where b is the
+    box of the mask in fractions of the frame. While a track is not seen its box goes on at the
+    speed it had. A query without a mask in any frame resembles nothing.
+
+    Args:
+        appearance: the embeddings q.
+        temperature: T. The smaller, the more the place counts; the paper's 1 makes it a mild cue.
+    """
+
+    def __init__(self, *, appearance: AppearanceMemory, temperature: float) -> None:
+        if temperature <= 0:
+            raise ValueError(
+                f"MODEL.LINKER.LOCATION_TEMPERATURE is {temperature}; it must be above 0."
+            )
+        self.appearance = appearance
+        self.temperature = temperature
+        self.reset()
+
+    def reset(self) -> None:
+        self.appearance.reset()
+        self._boxes = np.empty((0, 4), dtype=np.float32)  # (N, 4) left, top, right, bottom
+        self._speeds = np.empty((0, 4), dtype=np.float32)  # (N, 4) change of the box in a clip
+
+    def cues(self, prediction: TubePrediction) -> list[Tensor]:
+        return [*self.appearance.cues(prediction), mask_boxes(prediction.mask_logits[0] > 0)]
+
+    def similarity(self, seen: list[np.ndarray]) -> np.ndarray:
+        cosine = self.appearance.similarity(seen[:1])
+        first, _ = _ends(seen[1])
+        distance = np.square(self._boxes[:, None] - first[None]).sum(-1)
+        return np.nan_to_num(cosine * np.exp(-distance / self.temperature), nan=-1.0)
+
+    def renew(self, tracks: np.ndarray, seen: list[np.ndarray]) -> None:
+        self.appearance.renew(tracks, seen[:1])
+        expected = self._boxes + self._speeds
+        _, last = _ends(seen[1])
+        self._speeds[tracks] = last - self._boxes[tracks]
+        self._boxes = expected
+        self._boxes[tracks] = last
+
+    def start(self, seen: list[np.ndarray]) -> None:
+        self.appearance.start(seen[:1])
+        _, last = _ends(seen[1])
+        self._boxes = np.concatenate([self._boxes, last])
+        self._speeds = np.concatenate([self._speeds, np.zeros_like(last)])
+
+    def keep(self, is_alive: np.ndarray) -> None:
+        self.appearance.keep(is_alive)
+        self._boxes, self._speeds = self._boxes[is_alive], self._speeds[is_alive]
+
+
+def mask_boxes(masks: Tensor) -> Tensor:
+    """Return the boxes of masks (Q, T, h, w) bool in fractions of the frame, NaN where empty.
+
+    They are (Q, T, 4) float32: left, top, right and bottom edge.
+    """
+    left, right = _extent(masks.any(2))
+    top, bottom = _extent(masks.any(3))
+    boxes = torch.stack([left, top, right, bottom], -1)
+    return boxes.masked_fill(~masks.flatten(2).any(2)[..., None], float("nan"))
+
+
+def _extent(covered: Tensor) -> tuple[Tensor, Tensor]:
+    """First and last edge of what is covered of an axis (Q, T, length), in fractions of it."""
+    length = covered.shape[-1]
+    first = covered.byte().argmax(-1)
+    last = length - covered.flip(-1).byte().argmax(-1)
+    return first / length, last / length
+
+
+def _ends(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of boxes (M, T, 4), those of the first and the last frame in which each is there, (M, 4)."""
+    is_there = ~np.isnan(boxes[..., 0])
+    rows = np.arange(len(boxes))
+    first = boxes[rows, is_there.argmax(1)]
+    last = boxes[rows, boxes.shape[1] - 1 - is_there[:, ::-1].argmax(1)]
+    return first, last
+
+
+def _unit(embeds: np.ndarray) -> np.ndarray:
+    """Scale each row to length 1; a row of zeros stays, similar to nothing."""
+    length = np.linalg.norm(embeds, axis=1, keepdims=True)
+    return embeds / np.maximum(length, np.finfo(np.float32).tiny)

@@ -1,0 +1,93 @@
+"""Likeness by place, worked by hand, and what it adds: look-alikes stay apart."""
+
+import numpy as np
+import pytest
+import torch
+
+from gvseg.inference.linking import TrackLinker
+from gvseg.inference.track_memory import AppearanceMemory, LocationAwareMemory, mask_boxes
+from gvseg.structures import TubePrediction
+
+SIDE = 20
+
+
+def clip(boxes, embeds=None, class_logits=(5.0, 0.0)):
+    """One clip whose query q has a mask that fills its box of pixels in each of T frames.
+
+    `boxes` is (Q, T, 4): left, top, right, bottom, None where there is no mask.
+    """
+    logits = torch.full((1, len(boxes), len(boxes[0]), SIDE, SIDE), -1.0)
+    for query, tube in enumerate(boxes):
+        for frame, box in enumerate(tube):
+            if box is not None:
+                left, top, right, bottom = box
+                logits[0, query, frame, top:bottom, left:right] = 1.0
+    embeds = torch.ones(len(boxes), 4) if embeds is None else torch.as_tensor(embeds)
+    classes = torch.tensor(class_logits).expand(1, len(boxes), -1)
+    return TubePrediction(classes, logits, embeds[None].float())
+
+
+def memory(temperature=0.01, momentum=0.2):
+    return LocationAwareMemory(
+        appearance=AppearanceMemory(momentum=momentum), temperature=temperature
+    )
+
+
+def make_linker(**changes):
+    options = {"min_similarity": 0.1, "min_score": 0.5, "birth_score": 0.5, "max_age": 5}
+    return TrackLinker(**({"memory": memory()} | options | changes))
+
+
+def seen(tracked, prediction):
+    return [cue.numpy() for cue in tracked.cues(prediction)]
+
+
+def test_boxes_of_masks_are_fractions_of_the_frame():
+    prediction = clip([[(5, 2, 10, 20), None]])
+    boxes = mask_boxes(prediction.mask_logits[0] > 0)
+    assert boxes[0, 0].tolist() == pytest.approx([0.25, 0.1, 0.5, 1.0])
+    assert boxes[0, 1].isnan().all()
+
+
+def test_likeness_is_that_of_equation_5():
+    """Boxes differ by 0.1 along x at both edges: exp(-(0.1^2 + 0.1^2) / 0.5), times cosine 0.6."""
+    tracked = memory(temperature=0.5)
+    tracked.start(seen(tracked, clip([[(2, 2, 6, 6)]], [[1.0, 0, 0, 0]])))
+    likeness = tracked.similarity(seen(tracked, clip([[(4, 2, 8, 6)]], [[0.6, 0.8, 0, 0]])))
+    assert likeness == pytest.approx(0.6 * np.exp(-0.02 / 0.5), rel=1e-5)
+
+
+def test_look_alikes_that_change_queries_are_told_apart_by_place():
+    linker = make_linker()
+    left, right = [(1, 1, 5, 9)], [(12, 1, 16, 9)]
+    assert linker.link(clip([left, right])).tolist() == [1, 2]
+    assert linker.link(clip([right, left])).tolist() == [2, 1]
+
+
+@pytest.mark.parametrize(("hidden", "identity"), [(2, 1), (0, 2)])
+def test_a_hidden_object_is_looked_for_where_its_speed_has_taken_it(hidden, identity):
+    """It moves 2 pixels a frame: found 6 pixels further after two hidden frames, but not at once."""
+    linker = make_linker()
+    linker.link(clip([[(0, 4, 4, 8)]]))
+    assert linker.link(clip([[(2, 4, 6, 8)]])).tolist() == [1]
+    for _ in range(hidden):
+        linker.link(clip([[None]], class_logits=(0.0, 5.0)))
+    assert linker.link(clip([[(8, 4, 12, 8)]])).tolist() == [identity]
+
+
+def test_between_clips_the_nearest_frames_are_compared():
+    """The tube ends on the right, where the next one begins; its own first frame is on the left."""
+    linker = make_linker(min_similarity=0.9)
+    linker.link(clip([[(0, 4, 4, 8), (10, 4, 14, 8)]]))
+    assert linker.link(clip([[(10, 4, 14, 8), (0, 4, 4, 8)]])).tolist() == [1]
+
+
+def test_a_query_without_a_mask_resembles_nothing():
+    tracked = memory()
+    tracked.start(seen(tracked, clip([[(1, 1, 5, 5)]])))
+    assert tracked.similarity(seen(tracked, clip([[None]]))).tolist() == [[-1.0]]
+
+
+def test_a_temperature_that_is_not_above_zero_is_refused():
+    with pytest.raises(ValueError, match=r"LOCATION_TEMPERATURE is 0"):
+        memory(temperature=0)
