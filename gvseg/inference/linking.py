@@ -149,7 +149,7 @@ class TrackLinker:
 
 
 @LINKERS.register()
-def QuerySimilarityLinker(  # noqa: N802 - a name in configs
+def QuerySimilarityLinker(
     cfg: CfgNode, is_thing: np.ndarray | Sequence[bool] | None = None
 ) -> TrackLinker:
     """Link by the cosine of query embeddings alone."""
@@ -157,7 +157,7 @@ def QuerySimilarityLinker(  # noqa: N802 - a name in configs
 
 
 @LINKERS.register()
-def LocationAwareLinker(  # noqa: N802
+def LocationAwareLinker(
     cfg: CfgNode, is_thing: np.ndarray | Sequence[bool] | None = None
 ) -> TrackLinker:
     """Link by embeddings and boxes: the memory stage of HiLA-MB, all of it where clips are frames.

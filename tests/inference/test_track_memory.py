@@ -66,7 +66,7 @@ def test_look_alikes_that_change_queries_are_told_apart_by_place():
 
 @pytest.mark.parametrize(("hidden", "identity"), [(2, 1), (0, 2)])
 def test_a_hidden_object_is_looked_for_where_its_speed_has_taken_it(hidden, identity):
-    """It moves 2 pixels a frame: found 6 pixels further after two hidden frames, but not at once."""
+    """It moves 2 pixels a frame: 6 pixels further after two hidden frames, never at once."""
     linker = make_linker()
     linker.link(clip([[(0, 4, 4, 8)]]))
     assert linker.link(clip([[(2, 4, 6, 8)]])).tolist() == [1]

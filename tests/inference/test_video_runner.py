@@ -8,8 +8,8 @@ from detectron2.config import get_cfg
 
 from gvseg.config import add_gvseg_config
 from gvseg.inference.linking import TrackLinker
-from gvseg.inference.track_memory import AppearanceMemory
 from gvseg.inference.sources import ArraySource
+from gvseg.inference.track_memory import AppearanceMemory
 from gvseg.inference.video_runner import RunnerSettings, VideoRunner, segment_video
 from gvseg.structures import TubePrediction
 from gvseg.tasks import Task
