@@ -14,6 +14,7 @@ from gvseg.data.augmentation import pad_to
 from gvseg.data.clip import Clip
 from gvseg.data.sample import visible_objects
 from gvseg.data.segments import FrameLabels
+from gvseg.structures import FrameSegments
 
 
 def paste(rng: np.random.Generator, clip: Clip, donor: Clip, is_thing: np.ndarray) -> Clip:
@@ -24,8 +25,8 @@ def paste(rng: np.random.Generator, clip: Clip, donor: Clip, is_thing: np.ndarra
 
     Args:
         rng: the source of all randomness.
-        clip: with labels that are masks, one for each segment.
-        donor: of as many frames, with labels of the same kind.
+        clip: with labels.
+        donor: of as many frames.
         is_thing: (K,) bool by class.
     """
     donor = _fit(donor, clip.size)
@@ -54,13 +55,13 @@ def _fit(clip: Clip, size: tuple[int, int]) -> Clip:
 
 def _select(labels: FrameLabels, positions: list[int], id_offset: int) -> FrameLabels:
     segments = labels.segments
-    assert segments.masks is not None, "copy-paste needs masks"
     chosen = replace(
         segments,
         ids=segments.ids[positions] + id_offset,
         classes=segments.classes[positions],
         scores=segments.scores[positions],
-        masks=segments.masks[positions],
+        masks=_masks(segments)[positions],
+        index_map=None,
     )
     return FrameLabels(chosen, labels.is_crowd[positions], labels.areas[positions])
 
@@ -69,7 +70,6 @@ def _paste_frame(
     frame: np.ndarray, labels: FrameLabels, donor_frame: np.ndarray, pasted: FrameLabels
 ) -> tuple[np.ndarray, FrameLabels]:
     below, above = labels.segments, pasted.segments
-    assert below.masks is not None, "copy-paste needs masks"
     assert above.masks is not None
     covered = np.asarray(above.masks.any(axis=0))
     merged = replace(
@@ -77,10 +77,19 @@ def _paste_frame(
         ids=np.concatenate([below.ids, above.ids]),
         classes=np.concatenate([below.classes, above.classes]),
         scores=np.concatenate([below.scores, above.scores]),
-        masks=np.concatenate([below.masks & ~covered, above.masks]),
+        masks=np.concatenate([_masks(below) & ~covered, above.masks]),
+        index_map=None,
     )
     return np.where(covered[..., None], donor_frame, frame), FrameLabels(
         merged,
         np.concatenate([labels.is_crowd, pasted.is_crowd]),
         np.concatenate([labels.areas, pasted.areas]),
     )
+
+
+def _masks(segments: FrameSegments) -> np.ndarray:
+    """Return one mask for each segment, (N, H, W) bool; segments of a map do not overlap."""
+    if segments.masks is not None:
+        return segments.masks
+    assert segments.index_map is not None
+    return segments.index_map == np.arange(len(segments), dtype=np.int16)[:, None, None]

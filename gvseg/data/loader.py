@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -15,7 +15,14 @@ from detectron2.data import DatasetCatalog, DatasetFromList
 from detectron2.data.build import build_batch_data_loader, build_detection_test_loader
 from detectron2.utils import comm
 
-from gvseg.data.benchmark import Record, check_num_classes, check_task, get_benchmark
+from gvseg.data.benchmark import (
+    Record,
+    annotated_frames,
+    check_num_classes,
+    check_task,
+    get_benchmark,
+)
+from gvseg.data.class_table import ClassTable
 from gvseg.data.clip_mapper import ClipMapper
 from gvseg.data.sample import Sample
 
@@ -25,7 +32,9 @@ logger = logging.getLogger(__name__)
 def build_train_loader(cfg: CfgNode, start_iter: int = 0) -> DataLoader:
     """Return endless batches, each a list of samples, mixed from all of `DATASETS.TRAIN`.
 
-    With `SEED >= 0` sample i of a run is the same whatever the number of workers and of breaks.
+    A batch may mix datasets, tasks and class tables, as far as the model takes them: every sample
+    says its `task` and `dataset_name`. With `SEED >= 0` sample i of a run is the same whatever the
+    number of workers and of breaks.
 
     Args:
         cfg: the config.
@@ -33,21 +42,14 @@ def build_train_loader(cfg: CfgNode, start_iter: int = 0) -> DataLoader:
             unread.
 
     Raises:
-        ValueError: no dataset, datasets of different classes or not of the model's, of another
-            task than the model's, or ratios that do not fit them.
+        ValueError: no dataset, one that the model cannot learn from or that has no labels, or
+            ratios that do not fit them.
         FileNotFoundError: a dataset is not on disk.
     """
     names = cfg.DATASETS.TRAIN
     if not names:
         raise ValueError("DATASETS.TRAIN names no dataset.")
-    tables = {get_benchmark(name).classes.names for name in names}
-    if len(tables) > 1:
-        raise ValueError(
-            f"The datasets {', '.join(names)} have different classes; one model needs one table."
-        )
-    for name in names:
-        check_task(cfg, name)
-        check_num_classes(cfg, name)
+    check_model(cfg, names)
     seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
     sources = [_training_source(cfg, name) for name in names]
     sampler = MixtureSampler(
@@ -63,6 +65,39 @@ def build_train_loader(cfg: CfgNode, start_iter: int = 0) -> DataLoader:
         aspect_ratio_grouping=False,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
     )
+
+
+def check_model(cfg: CfgNode, dataset_names: Sequence[str]) -> None:
+    """Raise a ValueError unless the model can learn from all of the datasets at once.
+
+    It has one task and one class head, which all datasets of one class table share.
+    """
+    if len(class_tables(dataset_names)) > 1:
+        raise ValueError(
+            f"The datasets {', '.join(dataset_names)} have different classes; one model needs one "
+            "table."
+        )
+    for name in dataset_names:
+        check_task(cfg, name)
+        check_num_classes(cfg, name)
+
+
+def class_tables(dataset_names: Iterable[str]) -> dict[str, ClassTable]:
+    """Return the class tables of datasets by name, in the order in which they first come.
+
+    Raises:
+        ValueError: two tables with one name are not the same.
+    """
+    tables: dict[str, ClassTable] = {}
+    for dataset_name in dataset_names:
+        table = get_benchmark(dataset_name).classes
+        known = tables.setdefault(table.name, table)
+        if (known.names, known.is_thing) != (table.names, table.is_thing):
+            raise ValueError(
+                f"The class table of {dataset_name} is called {table.name!r}, as another one with "
+                "other classes is; give it a name of its own."
+            )
+    return tables
 
 
 def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
@@ -96,7 +131,7 @@ class TrainingSource:
     Args:
         records: the videos.
         mapper: turns a record into a sample.
-        each_frame: an epoch visits every frame as key frame once, not every video.
+        each_frame: an epoch visits every annotated frame as key frame once, not every video.
         copy_paste_prob: share of clips that get objects of another one.
     """
 
@@ -110,10 +145,10 @@ class TrainingSource:
     ) -> None:
         self.mapper = mapper
         self.copy_paste_prob = copy_paste_prob
-        lengths = [record["length"] for record in records]
+        num_frames = [len(annotated_frames(record)) for record in records]
         # Keyed by position: which video and, where every frame counts, which key frame.
-        self._video_of_item = np.repeat(np.arange(len(records)), lengths if each_frame else 1)
-        first_items = np.cumsum([0, *lengths[:-1]])
+        self._video_of_item = np.repeat(np.arange(len(records)), num_frames if each_frame else 1)
+        first_items = np.cumsum([0, *num_frames[:-1]])
         self._first_items = first_items if each_frame else None
         self._records = DatasetFromList(list(records))
 
@@ -123,11 +158,13 @@ class TrainingSource:
     def draw(self, item: int, rng: np.random.Generator) -> Sample | None:
         """Return a sample of one item, or None where nothing was left to segment."""
         video = int(self._video_of_item[item])
-        key_frame = None if self._first_items is None else item - int(self._first_items[video])
+        record, key_frame = self._records[video], None
+        if self._first_items is not None:
+            key_frame = annotated_frames(record)[item - int(self._first_items[video])]
         donor = None
         if rng.random() < self.copy_paste_prob:
             donor = self._records[int(rng.integers(len(self._records)))]
-        return self.mapper(self._records[video], rng, key_frame=key_frame, donor=donor)
+        return self.mapper(record, rng, key_frame=key_frame, donor=donor)
 
 
 class ClipDataset(Dataset):
@@ -206,6 +243,12 @@ class MixtureSampler(Sampler[tuple[int, int, int]]):
 def _training_source(cfg: CfgNode, dataset_name: str) -> TrainingSource:
     benchmark = get_benchmark(dataset_name)
     records = load_records(dataset_name)
+    hidden = [record["video_id"] for record in records if not len(annotated_frames(record))]
+    if hidden:
+        raise ValueError(
+            f"{dataset_name} cannot be trained on: labels are hidden of {len(hidden)} of its "
+            f"{len(records)} videos, such as {hidden[0]}."
+        )
     if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
         kept = [record for record in records if _has_annotations(record)]
         logger.info(
@@ -215,8 +258,8 @@ def _training_source(cfg: CfgNode, dataset_name: str) -> TrainingSource:
             len(records),
         )
         records = kept
-    num_frames = sum(record["length"] for record in records)
-    logger.info("%s: %d videos, %d frames", dataset_name, len(records), num_frames)
+    num_frames = sum(len(annotated_frames(record)) for record in records)
+    logger.info("%s: %d videos, %d annotated frames", dataset_name, len(records), num_frames)
     if not records:
         raise ValueError(f"{dataset_name} has no video with an object to learn from.")
     unit = cfg.INPUT.SAMPLING_UNIT
@@ -232,6 +275,8 @@ def _training_source(cfg: CfgNode, dataset_name: str) -> TrainingSource:
 
 def _has_annotations(record: Record) -> bool:
     """Whether a record has an object that is no crowd, which only records with lists can tell."""
-    if "annotations" not in record:
-        return True
-    return any(not entry["iscrowd"] for frame in record["annotations"] for entry in frame)
+    if "tracks" in record:
+        return any(not track["iscrowd"] for track in record["tracks"])
+    if "annotations" in record:
+        return any(not entry["iscrowd"] for frame in record["annotations"] for entry in frame)
+    return True

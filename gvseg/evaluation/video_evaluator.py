@@ -14,7 +14,14 @@ from detectron2.config import CfgNode
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
-from gvseg.data.benchmark import Benchmark, Record, check_num_classes, check_task, get_benchmark
+from gvseg.data.benchmark import (
+    Benchmark,
+    Record,
+    annotated_frames,
+    check_num_classes,
+    check_task,
+    get_benchmark,
+)
 from gvseg.data.loader import load_records
 from gvseg.data.segments import FrameLabels, check_size
 from gvseg.evaluation.coco_ap import InstanceApMetric
@@ -66,7 +73,7 @@ class VideoEvaluator(DatasetEvaluator):
     """Score predictions on one dataset.
 
     Videos come in any order and one at a time; frames of a video come in the order of time, all of
-    them. The truth is read once a frame, for all metrics.
+    them. The truth is read once a frame, for all metrics, which see frames with labels only.
 
     Args:
         dataset_name: as in detectron2's catalogs.
@@ -96,7 +103,8 @@ class VideoEvaluator(DatasetEvaluator):
         """Score the next frame of a video.
 
         Raises:
-            ValueError: a frame is missing or out of order, or segments do not have its size.
+            ValueError: a frame is missing or out of order, segments do not have its size, or the
+                labels of the video are hidden.
             OSError: its annotation is missing or cannot be read.
         """
         self._expect(record, prediction)
@@ -108,10 +116,11 @@ class VideoEvaluator(DatasetEvaluator):
                 f"Predicted segments of {video}, frame {path}, have the size {prediction.size}, "
                 f"but the frame has {frame_size} (height, width)."
             )
-        truth = self._benchmark.read_labels(record, prediction.frame_index)
-        check_size(truth, frame_size, path)
-        for metric in self._metrics.values():
-            metric.update(record, truth, prediction)
+        if prediction.frame_index in annotated_frames(record):
+            truth = self._benchmark.read_labels(record, prediction.frame_index)
+            check_size(truth, frame_size, path)
+            for metric in self._metrics.values():
+                metric.update(record, truth, prediction)
         self._num_frames += 1
         if self._num_frames == record["length"]:
             for metric in self._metrics.values():
@@ -143,6 +152,11 @@ class VideoEvaluator(DatasetEvaluator):
 
     def _expect(self, record: Record, prediction: FrameSegments) -> None:
         if self._current is None:
+            if not len(annotated_frames(record)):
+                raise ValueError(
+                    f"{self.dataset_name} cannot be scored here: the labels of video "
+                    f"{record['video_id']} are hidden."
+                )
             self._current = record
         elif self._current["video_id"] != record["video_id"]:
             raise self._incomplete(self._current)

@@ -69,6 +69,34 @@ def test_classes_follow_their_objects():
         assert len(clip.labels[0].is_crowd) == len(clip.labels[0].areas) == len(segments)
 
 
+def test_segments_of_a_map_are_pasted_as_masks_are():
+    clip = box_clip([(0, 0, 10, 10), (10, 10, 20, 20)], 50, classes=[0, 2])
+    donor = box_clip([(5, 5, 12, 25), (12, 0, 20, 2)], 200, classes=[2, 0])
+    num_pasted = 0
+    for seed in range(6):
+        from_masks, from_maps = (
+            paste(np.random.default_rng(seed), below, above, IS_THING)
+            for below, above in ((clip, donor), (with_maps(clip), with_maps(donor)))
+        )
+        for expected, labels in zip(from_masks.labels, from_maps.labels, strict=True):
+            np.testing.assert_array_equal(labels.segments.masks, expected.segments.masks)
+            assert labels.segments.ids.tolist() == expected.segments.ids.tolist()
+            num_pasted += len(labels.segments) - 2
+    assert num_pasted > 0
+
+
+def with_maps(clip: Clip) -> Clip:
+    """Return a clip whose segments, which do not overlap, are in maps."""
+    labels = []
+    for frame_labels in clip.labels:
+        segments = frame_labels.segments
+        void_first = np.concatenate([~segments.masks.any(0, keepdims=True), segments.masks])
+        index_map = (void_first.argmax(0) - 1).astype(np.int16)
+        segments = replace(segments, masks=None, index_map=index_map)
+        labels.append(replace(frame_labels, segments=segments))
+    return Clip(clip.frames, labels)
+
+
 def test_stuff_and_crowds_are_not_pasted():
     clip = box_clip([(0, 0, 10, 10)], 50, classes=[0])
     donor = box_clip([(0, 0, 20, 30), (5, 5, 9, 9)], 200, classes=[1, 0])

@@ -2,6 +2,8 @@ import itertools
 import json
 import pickle
 from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +14,14 @@ from detectron2.config import CfgNode, get_cfg
 from detectron2.utils import comm
 
 from gvseg.config import add_gvseg_config
-from gvseg.data.benchmark import register, unregister
+from gvseg.data import loader
+from gvseg.data.benchmark import get_benchmark, register, unregister
 from gvseg.data.loader import (
     ClipDataset,
     MixtureSampler,
     build_test_loader,
     build_train_loader,
+    class_tables,
     load_records,
 )
 from tests.data.vps_benchmark import vps_benchmark
@@ -140,6 +144,76 @@ def test_datasets_of_one_table_are_mixed_by_ratio(small_benchmarks: Path):
     assert names == {"camvid_train": 5, "camvid_val": 15}
 
 
+def test_batches_mix_tasks_and_class_tables_where_the_model_takes_them(
+    small_benchmarks: Path, monkeypatch: pytest.MonkeyPatch
+):
+    names = ("camvid_train", "coco128_train")
+    cfg = train_cfg(*names, num_classes=11, DATASETS__DATASET_RATIO=[1.0, 1.0])
+    monkeypatch.setattr(loader, "check_model", lambda cfg, names: None)
+    for batch in itertools.islice(iter(build_train_loader(cfg)), 4):
+        assert {(sample["dataset_name"], sample["task"]) for sample in batch} == {
+            ("camvid_train", "vss"),
+            ("coco128_train", "vis"),
+        }
+        for sample in batch:
+            assert ("sem_seg" in sample, "instances" in sample) == (
+                (True, False) if sample["task"] == "vss" else (False, True)
+            )
+
+
+def test_datasets_of_one_table_share_it(small_benchmarks: Path):
+    tables = class_tables(["coco128_train", "camvid_train", "camvid_val"])
+    assert {name: len(table) for name, table in tables.items()} == {
+        get_benchmark(name).classes.name: num
+        for name, num in (("coco128_train", 80), ("camvid_val", 11))
+    }
+
+
+def test_two_tables_of_one_name_are_refused(tmp_path: Path):
+    benchmark = vps_benchmark(tmp_path)
+    table = replace(benchmark.classes, name=get_benchmark("camvid_val").classes.name)
+    benchmark = replace(benchmark, classes=table)
+    register(benchmark)
+    with pytest.raises(ValueError, match="small_vps_train is called 'CamVid, 11 classes', as"):
+        class_tables(["camvid_val", "small_vps_train"])
+    unregister(benchmark)
+
+
+@pytest.fixture
+def sparse_vps(tmp_path: Path) -> Iterator[Callable[[list[int]], None]]:
+    """Register a video of which only the frames given are annotated."""
+    registered = []
+
+    def register_sparse(frames: list[int]) -> None:
+        benchmark = vps_benchmark(tmp_path)
+        (record,) = benchmark.load_records(tmp_path, "train")
+        sparse = record | {"annotated_frames": frames}
+        benchmark = replace(benchmark, load_records=lambda root, split: [sparse])
+        register(benchmark)
+        registered.append(benchmark)
+
+    yield register_sparse
+    for benchmark in registered:
+        unregister(benchmark)
+
+
+def test_epoch_over_frames_visits_those_with_labels(sparse_vps: Callable):
+    sparse_vps([1, 4, 6])
+    cfg = train_cfg(
+        "small_vps_train", num_classes=4, MODEL__GVSEG__TASK="vps", INPUT__SAMPLING_UNIT="frame"
+    )
+    frames = [sample["frame_indices"] for sample in first_samples(cfg, 3)]
+    assert sorted(frames) == [[1], [1], [4], [4], [6], [6]]
+
+
+def test_dataset_with_hidden_labels_is_no_training_set(sparse_vps: Callable):
+    sparse_vps([])
+    cfg = train_cfg("small_vps_train", num_classes=4, MODEL__GVSEG__TASK="vps")
+    message = "small_vps_train cannot be trained on: labels are hidden of 1 of its 1 videos"
+    with pytest.raises(ValueError, match=message):
+        build_train_loader(cfg)
+
+
 def test_panoptic_samples_have_instances_and_stuff(tmp_path: Path):
     benchmark = vps_benchmark(tmp_path)
     register(benchmark)
@@ -184,13 +258,14 @@ def test_wrong_config_is_named(small_benchmarks: Path, cfg: CfgNode, message: st
 
 
 def test_test_loader_yields_the_records_in_order_unread(small_benchmarks: Path):
-    for record in load_records("camvid_val"):
-        Path(record["file_names"][0]).unlink()
-    loader = build_test_loader(train_cfg(num_classes=11), "camvid_train")
-    assert len(loader) == 3
-    assert list(loader) == load_records("camvid_train")
-    (record,) = build_test_loader(train_cfg(num_classes=11), "camvid_val")
-    assert record["dataset_name"] == "camvid_val"
+    records = load_records("camvid_train")
+    videos = build_test_loader(train_cfg(num_classes=11), "camvid_train")
+    for record in records:
+        for path in record["file_names"]:
+            Path(path).unlink()
+    assert len(videos) == 3
+    assert list(videos) == records
+    assert {record["dataset_name"] for record in records} == {"camvid_train"}
 
 
 class TestMixtureSampler:

@@ -56,6 +56,27 @@ def test_perfect_predictions_score_a_hundred_percent(
         assert written[protocol][name] == (None if np.isnan(value) else pytest.approx(value))
 
 
+def test_frames_without_labels_are_neither_read_nor_scored():
+    (record,) = load_records("camvid_val")
+    truth = {index: true_segments(record, index) for index in range(10)}
+    for index in set(range(10)) - {2, 7}:
+        Path(record["label_files"][index]).unlink()
+    sparse = record | {"annotated_frames": [2, 7]}
+    evaluator = VideoEvaluator("camvid_val")
+    for index in range(10):
+        wrong = replace(truth[index], classes=(truth[index].classes + 1) % 11)
+        evaluator.process_frame(sparse, truth[index] if index in (2, 7) else wrong)
+    assert evaluator.evaluate()["vss/vspw"]["mIoU"] == pytest.approx(100)
+
+
+def test_hidden_labels_are_named():
+    (record,) = load_records("camvid_val")
+    first = true_segments(record, 0)
+    evaluator = VideoEvaluator("camvid_val")
+    with pytest.raises(ValueError, match=r"camvid_val cannot be scored.*0016E5_07959 are hidden"):
+        evaluator.process_frame(record | {"annotated_frames": []}, first)
+
+
 def test_every_metric_that_a_benchmark_names_exists():
     for dataset_name in ("camvid_val", "coco128_train"):
         assert set(get_benchmark(dataset_name).metrics) <= set(METRICS)
