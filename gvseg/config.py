@@ -274,5 +274,6 @@ def _add_gvseg(cfg: CfgNode) -> None:
     cfg.MODEL.LINKER.LOCATION_TEMPERATURE = 1.0  # the smaller, the more the place of boxes counts
     cfg.MODEL.LINKER.MIN_SCORE = 0.1  # queries below take no part
     cfg.MODEL.LINKER.BIRTH_SCORE = 0.3  # an unmatched query above this starts an identity
+    cfg.MODEL.LINKER.MAX_OVERLAP = 1.0  # mask IoU with a better query above which one is left out
     cfg.MODEL.LINKER.MAX_AGE = 10  # clips an identity survives without a match
     cfg.MODEL.LINKER.MOMENTUM = 0.5  # weight of the old embedding when an identity is seen again

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
+import torch
 from scipy.optimize import linear_sum_assignment
+from torch import Tensor
 
 from detectron2.config import CfgNode
 from detectron2.utils.registry import Registry
@@ -70,6 +72,8 @@ class TrackLinker:
         min_score: queries whose best class probability is below take no part.
         birth_score: a query left over starts an identity from this probability on.
         max_age: clips that an identity survives without a match.
+        max_overlap: a query takes no part where its mask has a greater IoU with that of a query of
+            higher score; 1 lets all of them.
         is_thing: (K,) which classes are objects; queries of other classes take no part.
     """
 
@@ -81,6 +85,7 @@ class TrackLinker:
         min_score: float,
         birth_score: float,
         max_age: int,
+        max_overlap: float = 1.0,
         is_thing: np.ndarray | Sequence[bool] | None = None,
     ) -> None:
         self.memory = memory
@@ -88,6 +93,7 @@ class TrackLinker:
         self.min_score = min_score
         self.birth_score = birth_score
         self.max_age = max_age
+        self.max_overlap = max_overlap
         self.is_thing = None if is_thing is None else np.asarray(is_thing, dtype=bool)
         self.reset()
 
@@ -107,6 +113,9 @@ class TrackLinker:
         if self.is_thing is not None:
             takes_part &= self.is_thing[class_probs.argmax(1)]
         candidates = np.flatnonzero(takes_part)
+        if self.max_overlap < 1:
+            overlaps = _overlaps(prediction.mask_logits[0], candidates)
+            candidates = candidates[_distinct(overlaps, scores[candidates], self.max_overlap)]
 
         identities = np.full(len(scores), NOT_TRACKED, dtype=np.int64)
         tracks, matched = self._match([cue[candidates] for cue in cues])
@@ -148,6 +157,26 @@ class TrackLinker:
         return ids
 
 
+def _overlaps(mask_logits: Tensor, queries: np.ndarray) -> np.ndarray:
+    """Return the IoU of the tubes of some queries with one another, (M, M)."""
+    masks = (mask_logits[torch.as_tensor(queries, device=mask_logits.device)] > 0).flatten(1)
+    masks = masks.float()
+    common = masks @ masks.T
+    areas = masks.sum(1)
+    union = areas[:, None] + areas - common
+    (overlaps,) = to_host(common / union.clamp_min(1))
+    return overlaps
+
+
+def _distinct(overlaps: np.ndarray, scores: np.ndarray, max_overlap: float) -> np.ndarray:
+    """Return, in order, the positions of those that no better one of those kept overlaps."""
+    kept: list[int] = []
+    for position in np.argsort(-scores, kind="stable"):
+        if not (overlaps[position, kept] > max_overlap).any():
+            kept.append(int(position))
+    return np.array(sorted(kept), dtype=np.intp)
+
+
 @LINKERS.register()
 def QuerySimilarityLinker(
     cfg: CfgNode, is_thing: np.ndarray | Sequence[bool] | None = None
@@ -182,5 +211,6 @@ def _track_linker(
         min_score=link.MIN_SCORE,
         birth_score=link.BIRTH_SCORE,
         max_age=link.MAX_AGE,
+        max_overlap=link.MAX_OVERLAP,
         is_thing=is_thing,
     )

@@ -91,3 +91,12 @@ def test_a_query_without_a_mask_resembles_nothing():
 def test_a_temperature_that_is_not_above_zero_is_refused():
     with pytest.raises(ValueError, match=r"LOCATION_TEMPERATURE is 0"):
         memory(temperature=0)
+
+
+def test_of_queries_with_one_mask_the_best_is_tracked():
+    """Boxes 8x8 and 8x7 share 56 of 64 pixels: 0.875."""
+    boxes = [[(0, 0, 8, 7)], [(0, 0, 8, 8)], [(10, 10, 14, 14)]]
+    prediction = clip(boxes)
+    prediction.class_logits = torch.tensor([[[3.0, 0.0], [5.0, 0.0], [4.0, 0.0]]])
+    assert make_linker(max_overlap=0.87).link(prediction).tolist() == [-1, 1, 2]
+    assert make_linker(max_overlap=0.88).link(prediction).tolist() == [1, 2, 3]
