@@ -29,17 +29,38 @@ def write_jpeg(path: Path, frame: np.ndarray) -> None:
     Image.fromarray(frame).save(path, quality=_JPEG_QUALITY, subsampling=0)
 
 
-def write_palette_png(path: Path, values: np.ndarray, palette: np.ndarray) -> None:
-    """Write (H, W) values below 256 as a PNG that viewers show in colours.
+def write_object_png(path: Path, labels: FrameLabels, is_written: np.ndarray | None = None) -> None:
+    """Write the ids of objects, 0 elsewhere, in the palette of DAVIS and YouTube-VOS.
 
     Args:
         path: the file.
-        values: one of the palette's indices for each pixel.
-        palette: (C, 3) uint8 RGB.
+        labels: of a made-up video, N objects.
+        is_written: (N,) bool, the others are left out; all are written where None.
+
+    Raises:
+        ValueError: ids of more than 8 bits, of which 255 means void, or a crowd region.
     """
-    image = Image.fromarray(values.astype(np.uint8), mode="P")
-    image.putpalette(palette.astype(np.uint8).tobytes())
+    check_no_crowd(labels, "of object id images")
+    segments = labels.segments
+    if len(segments) and segments.ids.max() >= _VOID_ID:
+        raise ValueError(f"Object {segments.ids.max()} is too many; ids end at {_VOID_ID - 1}.")
+    ids = segments.ids if is_written is None else np.where(is_written, segments.ids, 0)
+    image = Image.fromarray(value_image(labels, ids, 0).astype(np.uint8))
+    image.putpalette(_object_palette().tobytes())
     image.save(path)
+
+
+_VOID_ID = 255
+
+
+def _object_palette() -> np.ndarray:
+    """Return the colours of PASCAL VOC, (256, 3) uint8: bits of the index, spread over channels."""
+    indices, colors = np.arange(256), np.zeros((256, 3), dtype=np.uint8)
+    for level in range(8):
+        for channel in range(3):
+            bit = (indices >> (3 * level + channel)) & 1
+            colors[:, channel] |= (bit << (7 - level)).astype(np.uint8)
+    return colors
 
 
 def value_image(labels: FrameLabels, values: np.ndarray, background: int) -> np.ndarray:

@@ -109,8 +109,9 @@ def make_videos(
         raise ValueError(f"{num_videos} videos are nothing to make; choose 1 or more.")
     cast = choose_cast(spec, np.random.default_rng(seed))
     stream = [seed, zlib.crc32(split.encode())]
+    prefix = split.replace("-", "_")  # some formats keep the videos of all splits in one folder
     return (
-        make_video(spec, cast, np.random.default_rng([*stream, index]), f"synthetic_{index:05d}")
+        make_video(spec, cast, np.random.default_rng([*stream, index]), f"{prefix}_{index:05d}")
         for index in range(num_videos)
     )
 

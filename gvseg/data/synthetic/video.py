@@ -25,7 +25,7 @@ class SyntheticVideo:
     stuff the background is void.
     """
 
-    name: str  # letters, digits, `_`; sorting videos by name keeps their order
+    name: str  # letters, digits, `_`, not that of a video of another split; sorts in order
     frames: list[np.ndarray]  # T of (H, W, 3) uint8 RGB
     labels: list[FrameLabels]  # T, of the format's class table
 
