@@ -10,13 +10,19 @@ from gvseg.data.benchmarks.coco import (
     COCO_AS_YTVIS_2019,
     COCO_AS_YTVIS_2021,
 )
+from gvseg.data.benchmarks.coco_panoptic import COCO_PANOPTIC, COCO_SEMANTIC
+from gvseg.data.benchmarks.davis import DAVIS
+from gvseg.data.benchmarks.youtube_vos import YOUTUBE_VOS
 from gvseg.data.benchmarks.ytvis import OVIS, YTVIS_2019, YTVIS_2021, YTVIS_2022
 
 BENCHMARKS = (
     *(BURST, BURST_MASK, BURST_BOX, BURST_POINT),
     CAMVID,
     *(COCO, COCO128, COCO_AS_YTVIS_2019, COCO_AS_YTVIS_2021, COCO_AS_OVIS),
+    *(COCO_PANOPTIC, COCO_SEMANTIC),
     *(YTVIS_2019, YTVIS_2021, YTVIS_2022, OVIS),
+    *DAVIS,
+    *YOUTUBE_VOS,
 )
 
 for _benchmark in BENCHMARKS:

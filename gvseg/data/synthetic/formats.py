@@ -5,12 +5,14 @@ Classes, instances and stuff are those of the benchmark that the format belongs 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
 
 from gvseg.data.benchmark import Benchmark, get_benchmark
 from gvseg.data.synthetic.scene import SceneSpec
 from gvseg.data.synthetic.video import Writer
-from gvseg.data.synthetic.writers import camvid
+from gvseg.data.synthetic.writers import burst, camvid, coco, davis, youtube_vos, ytvis
 
 _NUM_FRAMES = 20  # long enough for things to leave and to return
 
@@ -31,6 +33,7 @@ class Format:
     keeps_ids: bool = True  # identities read back are the numbers written, not only distinct
     is_still: bool = False  # each video is one image
     has_late_objects: bool = True  # objects may be out of sight in the first frame
+    other_datasets: Mapping[str, str] = field(default_factory=dict)  # by split, if not `dataset`
 
     def dataset_name(self, split: str) -> str:
         """Return the name of a split in detectron2's catalogs.
@@ -40,7 +43,7 @@ class Format:
         """
         if split not in self.splits:
             raise ValueError(f"There is no split {split!r}; choose one of {_listed(self.splits)}.")
-        return self.dataset.format(split=split)
+        return self.other_datasets.get(split, self.dataset.format(split=split))
 
     def benchmark(self, split: str) -> Benchmark:
         """Return the benchmark whose files the writer writes."""
@@ -81,10 +84,31 @@ class Format:
         )
 
 
+_vis = partial(Format, splits=("train", "valid", "test"), has_crowd=True, keeps_ids=False)
+_coco = partial(
+    Format, splits=("train2017", "val2017"), has_crowd=True, keeps_ids=False, is_still=True
+)
+
 FORMATS = {
     "camvid": Format(
         "camvid_{split}", camvid.write, splits=("train", "val", "test"), has_void=True
     ),
+    "davis": Format("davis2017_{split}", davis.write, has_late_objects=False),
+    "youtube_vos": Format(
+        "youtube_vos_2019_{split}", youtube_vos.write_2019, splits=("train", "valid", "test")
+    ),
+    "ytvis": _vis("ytvis_2019_{split}", ytvis.write_ytvis_2019),
+    "ytvis_2021": _vis("ytvis_2021_{split}", ytvis.write_ytvis_2021),
+    "ytvis_2022": _vis("ytvis_2022_{split}", ytvis.write_ytvis_2022),
+    "ovis": _vis("ovis_{split}", ytvis.write_ovis),
+    "burst": Format(
+        "burst_mask_{split}",
+        burst.write,
+        splits=("train", "val", "test"),
+        other_datasets={"train": "burst_train"},
+    ),
+    "coco": _coco("coco_{split}", coco.write_instances),
+    "coco_panoptic": _coco("coco_panoptic_{split}", coco.write_panoptic, has_void=True),
 }
 
 
