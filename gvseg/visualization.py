@@ -83,7 +83,12 @@ def identity_color(identity: int) -> Color:
 
 
 def draw_segments(
-    image: np.ndarray, segments: FrameSegments, legend: ClassLegend, *, with_labels: bool = True
+    image: np.ndarray,
+    segments: FrameSegments,
+    legend: ClassLegend,
+    *,
+    with_labels: bool = True,
+    with_scores: bool = True,
 ) -> np.ndarray:
     """Return a copy of the frame with its segments drawn over it.
 
@@ -92,6 +97,7 @@ def draw_segments(
         segments: of the frame, at its size.
         legend: of the classes in `segments`.
         with_labels: write class, identity and score beside each segment.
+        with_scores: write the score too, which annotations do not have.
     """
     if segments.size != image.shape[:2]:
         raise ValueError(f"Segments of {segments.size} pixels cannot be drawn on {image.shape}.")
@@ -110,7 +116,7 @@ def draw_segments(
     picture = _tint(image, _topmost(segments), colors, is_thing)
     _outline(picture, segments, colors, is_thing)
     if with_labels:
-        picture = _label(picture, segments, legend, colors)
+        picture = _label(picture, segments, legend, colors, with_scores)
     return picture
 
 
@@ -161,7 +167,11 @@ def _outline(
 
 
 def _label(
-    picture: np.ndarray, segments: FrameSegments, legend: ClassLegend, colors: np.ndarray
+    picture: np.ndarray,
+    segments: FrameSegments,
+    legend: ClassLegend,
+    colors: np.ndarray,
+    with_scores: bool,
 ) -> np.ndarray:
     """Write the labels of all segments, the surest first."""
     canvas = Image.fromarray(picture)
@@ -176,8 +186,8 @@ def _label(
         if legend.is_thing[class_index]:
             identity = str(segments.ids[position])
             named = f"{name} {identity}"
-            full = f"{named}  {segments.scores[position]:.2f}"
-            labels.tag([full, named, identity], box, tuple(colors[position].tolist()))
+            scored = [f"{named}  {segments.scores[position]:.2f}"] if with_scores else []
+            labels.tag([*scored, named, identity], box, tuple(colors[position].tolist()))
         elif mask.mean() >= SMALLEST_STUFF:
             labels.name(name, box, mask)
     return np.asarray(canvas)
@@ -195,7 +205,7 @@ class _Labels:
         self.draw = ImageDraw.Draw(canvas)
         self.frame = canvas.size  # width and height
         self.letter = _scaled(min(self.frame), LETTERS_PER_SIDE, SMALLEST_LETTER)
-        self.font = _font(self.letter)
+        self.font = bold_font(self.letter)
         self.is_crowded = is_crowded
         self.taken: list[Box] = []
 
@@ -298,7 +308,8 @@ def _scaled(short_side: int, parts: int, smallest: int) -> int:
 
 
 @lru_cache
-def _font(letter: int) -> ImageFont.FreeTypeFont:
+def bold_font(letter: int) -> ImageFont.FreeTypeFont:
+    """Return a font whose letters are so many pixels high."""
     # detectron2 draws with matplotlib, so its font is always there and knows most alphabets.
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"
     return ImageFont.truetype(str(path), letter)

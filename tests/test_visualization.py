@@ -7,8 +7,8 @@ from detectron2.data.catalog import Metadata
 from gvseg.structures import FrameSegments
 from gvseg.visualization import (
     ClassLegend,
-    _font,
     _Labels,
+    bold_font,
     draw_segments,
     identity_color,
 )
@@ -106,6 +106,16 @@ def test_label_of_an_object_in_a_corner_is_wholly_in_the_frame(box):
     assert np.ptp(rows) >= np.ptp(rows_whole) - 9 - 1  # less the object itself
 
 
+def test_label_of_an_annotation_has_no_score():
+    segments = boxes_to_segments([(60, 40, 100, 160)])
+    plain = draw_segments(GREY, segments, LEGEND, with_labels=False)
+    widths = []
+    for with_scores in (True, False):
+        labelled = draw_segments(GREY, segments, LEGEND, with_scores=with_scores)
+        widths.append(np.ptp(np.nonzero((plain != labelled).any(-1))[1]))
+    assert 20 < widths[1] < widths[0] - 20
+
+
 def make_labels(*, is_crowded=False):
     return _Labels(Image.new("RGB", (200, 120)), is_crowded=is_crowded)
 
@@ -190,7 +200,7 @@ def test_segments_of_another_size_are_refused():
 
 
 def test_label_font_draws_letters_of_many_alphabets():
-    font = _font(20)
+    font = bold_font(20)
     missing = font.getmask("\ufffe").getbbox()
     for letter in "aßłя":
         assert font.getmask(letter).getbbox() != missing
