@@ -6,9 +6,9 @@ import argparse
 import logging
 import sys
 
-from gvseg.cli import check_data, convert_weights
+from gvseg.cli import check_data, convert_weights, make_synthetic, show_data
 
-VERBS = (check_data, convert_weights)
+VERBS = (check_data, convert_weights, make_synthetic, show_data)
 
 
 def main(argv: list[str] | None = None) -> int:
