@@ -78,6 +78,16 @@ def frame_annotations(
     }
 
 
+def category_entries(classes: ClassTable) -> list[Entry]:
+    """Return the list `categories` of the format."""
+    return [
+        {"id": id_, "name": name, "isthing": int(is_thing), "color": list(color)}
+        for id_, name, is_thing, color in zip(
+            classes.ids, classes.names, classes.is_thing, classes.colors, strict=True
+        )
+    ]
+
+
 def within(place: str, report: Report) -> Report:
     """Return a report that adds where in a file the problem is."""
 

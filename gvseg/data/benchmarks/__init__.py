@@ -3,6 +3,7 @@
 from gvseg.data.benchmark import register
 from gvseg.data.benchmarks.burst import BURST, BURST_BOX, BURST_MASK, BURST_POINT
 from gvseg.data.benchmarks.camvid import CAMVID
+from gvseg.data.benchmarks.cityscapes_vps import CITYSCAPES_VPS
 from gvseg.data.benchmarks.coco import (
     COCO,
     COCO128,
@@ -12,6 +13,10 @@ from gvseg.data.benchmarks.coco import (
 )
 from gvseg.data.benchmarks.coco_panoptic import COCO_PANOPTIC, COCO_SEMANTIC
 from gvseg.data.benchmarks.davis import DAVIS
+from gvseg.data.benchmarks.kitti_step import KITTI_STEP
+from gvseg.data.benchmarks.vipseg import VIPSEG
+from gvseg.data.benchmarks.vipseg_raw import VIPSEG_RAW
+from gvseg.data.benchmarks.vspw import VSPW, VSPW_RAW
 from gvseg.data.benchmarks.youtube_vos import YOUTUBE_VOS
 from gvseg.data.benchmarks.ytvis import OVIS, YTVIS_2019, YTVIS_2021, YTVIS_2022
 
@@ -23,6 +28,8 @@ BENCHMARKS = (
     *(YTVIS_2019, YTVIS_2021, YTVIS_2022, OVIS),
     *DAVIS,
     *YOUTUBE_VOS,
+    *(VIPSEG, VIPSEG_RAW, KITTI_STEP, CITYSCAPES_VPS),
+    *(VSPW, VSPW_RAW),
 )
 
 for _benchmark in BENCHMARKS:

@@ -12,7 +12,19 @@ from functools import partial
 from gvseg.data.benchmark import Benchmark, get_benchmark
 from gvseg.data.synthetic.scene import SceneSpec
 from gvseg.data.synthetic.video import Writer
-from gvseg.data.synthetic.writers import burst, camvid, coco, davis, youtube_vos, ytvis
+from gvseg.data.synthetic.writers import (
+    burst,
+    camvid,
+    cityscapes_vps,
+    coco,
+    davis,
+    kitti_step,
+    vipseg,
+    vipseg_raw,
+    vspw,
+    youtube_vos,
+    ytvis,
+)
 
 _NUM_FRAMES = 20  # long enough for things to leave and to return
 
@@ -88,6 +100,8 @@ _vis = partial(Format, splits=("train", "valid", "test"), has_crowd=True, keeps_
 _coco = partial(
     Format, splits=("train2017", "val2017"), has_crowd=True, keeps_ids=False, is_still=True
 )
+_vps = partial(Format, splits=("train", "val", "test"), has_void=True, keeps_ids=False)
+_vss = partial(Format, splits=("train", "val", "test"), has_void=True)
 
 FORMATS = {
     "camvid": Format(
@@ -109,6 +123,12 @@ FORMATS = {
     ),
     "coco": _coco("coco_{split}", coco.write_instances),
     "coco_panoptic": _coco("coco_panoptic_{split}", coco.write_panoptic, has_void=True),
+    "vipseg": _vps("vipseg_{split}", vipseg.write, has_crowd=True),
+    "vipseg_raw": _vps("vipseg_raw_{split}", vipseg_raw.write),
+    "kitti_step": _vps("kitti_step_{split}", kitti_step.write, has_crowd=True),
+    "cityscapes_vps": _vps("cityscapes_vps_{split}", cityscapes_vps.write, has_crowd=True),
+    "vspw": _vss("vspw_{split}", vspw.write_480p),
+    "vspw_raw": _vss("vspw_raw_{split}", vspw.write_raw),
 }
 
 
