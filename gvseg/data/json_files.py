@@ -69,7 +69,8 @@ def listed(
         return []
     kept: dict[Any, Entry] = {}
     for position, entry in enumerate(entries):
-        lacking = [name for name in (identity, *required) if name not in entry]
+        needed = (identity, *required)
+        lacking = [name for name in needed if not isinstance(entry, dict) or name not in entry]
         if lacking:
             what = f"lacks {', '.join(lacking)} in entry {position} of {key!r}"
             report(Problem(str(path), what, "complete the entry or remove it"))
