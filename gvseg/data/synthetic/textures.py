@@ -93,7 +93,7 @@ def _spokes(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _zigzag(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return 0.75 * _wave(y + np.abs(4 * _wave(x, 0.6)), 0.5)
+    return 0.6 * _wave(y + np.abs(2 * _wave(x, 0.9)), 0.5)
 
 
 def _grid(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -108,7 +108,7 @@ def _triangles(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     period = 0.8
     slant = np.sqrt(3) / 2
     waves = [_wave(x * c + y * s, period) for c, s in ((1, 0), (-0.5, slant), (-0.5, -slant))]
-    return np.minimum(np.minimum(waves[0], waves[1]), waves[2]) + 0.02
+    return np.minimum(np.minimum(waves[0], waves[1]), waves[2]) + 0.06
 
 
 def _scales(x: np.ndarray, y: np.ndarray) -> np.ndarray:
