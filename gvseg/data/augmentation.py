@@ -70,7 +70,7 @@ class RandomFlip:
         if rng.random() < self.probability:
             is_horizontal = self.direction == "horizontal"
             transform = HFlipTransform(width) if is_horizontal else VFlipTransform(height)
-        return [transform] * len(clip.frames)
+        return [transform] * len(clip)
 
 
 class RandomShortestEdge:
@@ -97,7 +97,7 @@ class RandomShortestEdge:
         else:
             length = int(rng.choice(self.lengths))
         new_size = ResizeShortestEdge.get_output_shape(*clip.size, length, self.max_size)
-        return [ExactResizeTransform(*clip.size, *new_size)] * len(clip.frames)
+        return [ExactResizeTransform(*clip.size, *new_size)] * len(clip)
 
 
 class RandomCrop:
@@ -134,7 +134,7 @@ class RandomCrop:
                 if self._is_mixed(window.apply_segmentation(classes)):
                     break
                 window = self._draw_window(rng, clip.size)
-        return [window] * len(clip.frames)
+        return [window] * len(clip)
 
     def _draw_window(self, rng: np.random.Generator, size: tuple[int, int]) -> CropTransform:
         crop_height, crop_width = self._draw_size(rng, size)
@@ -186,7 +186,7 @@ class LargeScaleJitter:
         left = int(rng.integers(new_width - crop_width + 1))
         steps.append(CropTransform(left, top, crop_width, crop_height, new_width, new_height))
         steps.append(pad_to((crop_height, crop_width), (self.image_size, self.image_size)))
-        return [TransformList(steps)] * len(clip.frames)
+        return [TransformList(steps)] * len(clip)
 
 
 def pad_to(size: tuple[int, int], new_size: tuple[int, int]) -> PadTransform:
@@ -227,7 +227,7 @@ class RandomPhotometry:
         photometry = Photometry(
             offset=changes[0], gain=1 + changes[1], saturation=1 + changes[2], hue=changes[3]
         )
-        return [PhotometricTransform(photometry)] * len(clip.frames)
+        return [PhotometricTransform(photometry)] * len(clip)
 
 
 _LUMA = np.array([[0.299], [0.587], [0.114]])  # of red, green and blue (ITU-R BT.601)
@@ -277,7 +277,7 @@ class RandomRotation:
     def draw(self, rng: np.random.Generator, clip: Clip) -> list[Transform]:
         angle = rng.uniform(-self.max_degrees, self.max_degrees)
         matrix = _motion(_draw_centre(rng, clip.size), angle, 1.0, np.zeros(2))
-        return [AffineTransform(matrix)] * len(clip.frames)
+        return [AffineTransform(matrix)] * len(clip)
 
 
 class PseudoMotion:
@@ -298,7 +298,7 @@ class PseudoMotion:
         self.max_shift = max_shift
 
     def draw(self, rng: np.random.Generator, clip: Clip) -> list[Transform]:
-        num_frames = len(clip.frames)
+        num_frames = len(clip)
         centre = _draw_centre(rng, clip.size)
         largest_shift = self.max_shift * np.array([clip.size[1], clip.size[0]])
         angles = _draw_monotone(rng, num_frames) * self.max_degrees

@@ -50,7 +50,7 @@ def _fit(clip: Clip, size: tuple[int, int]) -> Clip:
     height, width = (min(a, b) for a, b in zip(clip.size, size, strict=True))
     crop = CropTransform(0, 0, width, height, clip.size[1], clip.size[0])
     fit = TransformList([crop, pad_to((height, width), size)])
-    return clip.apply([fit] * len(clip.frames))
+    return clip.apply([fit] * len(clip))
 
 
 def _select(labels: FrameLabels, positions: list[int], id_offset: int) -> FrameLabels:

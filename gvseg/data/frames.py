@@ -20,7 +20,9 @@ def read_frame(path: str | Path) -> np.ndarray:
         OSError: the file is truncated or is no image.
     """
     with open_image(path, "Frame") as image:
-        return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+        ImageOps.exif_transpose(image, in_place=True)
+        # A conversion copies even what is RGB already.
+        return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def frame_size(path: str | Path) -> tuple[int, int]:

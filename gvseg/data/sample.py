@@ -32,7 +32,7 @@ from detectron2.structures import BitMasks, Instances
 
 from gvseg.data.benchmark import Benchmark, Record
 from gvseg.data.clip import Clip
-from gvseg.data.segments import IGNORE_LABEL, FrameLabels, class_map
+from gvseg.data.segments import IGNORE_LABEL, FrameLabels, LabelRuns, class_map
 
 Sample = dict[str, Any]
 
@@ -131,9 +131,10 @@ def _semantic_map(labels: FrameLabels, shown_class: np.ndarray) -> torch.Tensor:
     segments = labels.segments
     if segments.index_map is None:
         return _to_tensor(np.append(shown_class, IGNORE_LABEL)[class_map(segments, void=-1)])
-    # By position in the frame, and void in the last place, where -1 reads it.
-    shown = np.append(shown_class[segments.classes], IGNORE_LABEL)
-    return _to_tensor(shown.take(segments.index_map))
+    # By position in the frame, and void in the last place, where -1 reads it. Looking up narrow
+    # numbers and widening these is several times as fast as looking up wide ones.
+    shown = np.append(shown_class[segments.classes], IGNORE_LABEL).astype(np.int16)
+    return _to_tensor(shown.take(segments.index_map).astype(np.int64))
 
 
 def visible_objects(labels: FrameLabels, is_thing: np.ndarray) -> dict[int, int]:
@@ -143,8 +144,9 @@ def visible_objects(labels: FrameLabels, is_thing: np.ndarray) -> dict[int, int]
         is_visible = segments.masks.any(axis=(1, 2))
     else:
         assert segments.index_map is not None
-        counts = np.bincount(segments.index_map.ravel() + 1, minlength=len(segments) + 1)
-        is_visible = counts[1:] > 0
+        seen = LabelRuns.of(segments.index_map).values
+        is_visible = np.zeros(len(segments), dtype=bool)
+        is_visible[seen[seen >= 0]] = True
     is_object = is_visible & is_thing[segments.classes] & ~labels.is_crowd
     return {int(segments.ids[position]): int(position) for position in np.flatnonzero(is_object)}
 
