@@ -85,7 +85,7 @@ def listed(
 def check_categories(
     content: Entry, classes: ClassTable, path: Path, *, report: Report = raise_problem
 ) -> None:
-    """Report categories that have the name of one class and the id of another.
+    """Report the first category that has the name of one class and the id of another.
 
     That is a file of another benchmark, or of another year of this one. Ids that no annotation uses
     and other spellings are no harm.
@@ -99,6 +99,7 @@ def check_categories(
                 f"it is {expected}"
             )
             report(Problem(str(path), what, f"get the file of {classes.name}"))
+            return
 
 
 def class_index_of(

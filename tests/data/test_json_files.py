@@ -91,6 +91,7 @@ class TestCategories:
         }
         problems = []
         check_categories(content, classes, FILE, report=problems.append)
+        assert len(problems) == 1, "one tells enough"
         assert str(problems[0]) == (
             "labels.json has airplane as category 1, but in YouTube-VIS 2019 it is 28; get the "
             "file of YouTube-VIS 2019."

@@ -7,7 +7,9 @@ import pytest
 
 from detectron2.data import DatasetCatalog
 
+from gvseg.data import get_benchmark
 from gvseg.data.image_json import read_image_labels as read_labels
+from gvseg.data.problems import AnnotationError
 from tests.data.small_benchmarks import COCO_SIZES, box_annotation
 
 
@@ -91,3 +93,94 @@ def test_run_lengths_of_another_size_name_the_annotation(small_benchmarks: Path)
     record["annotations"][0][2]["segmentation"]["size"] = [60, 40]
     with pytest.raises(ValueError, match=r"train2017\.json: annotation 99 has run lengths"):
         read_labels(record, 0)
+
+
+class TestCoco2017:
+    """COCO's own layout, with images that are in no file: none is opened."""
+
+    @pytest.fixture(autouse=True)
+    def root(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
+        size = {"height": 40, "width": 60}
+        images = [{"id": id_, "file_name": f"{id_:012d}.jpg", **size} for id_ in (9, 4, 6)]
+        annotations = [
+            box_annotation(1, 9, 62, (1, 2, 5, 5)),  # chair
+            box_annotation(2, 9, 3, (10, 2, 20, 10)),  # car
+            box_annotation(3, 9, 2, (30, 2, 5, 9)),  # bicycle
+            box_annotation(4, 4, 62, (1, 2, 5, 5)),
+            {**box_annotation(5, 6, 1, (1, 2, 5, 5)), "iscrowd": 1},  # person
+        ]
+        folder = tmp_path / "coco" / "annotations"
+        folder.mkdir(parents=True)
+        for split in ("train", "val"):
+            content = {"images": images, "annotations": annotations, "categories": []}
+            (folder / f"instances_{split}2017.json").write_text(json.dumps(content))
+        return tmp_path
+
+    @pytest.mark.parametrize("split", ["train2017", "val2017"])
+    def test_each_image_is_a_record(self, root: Path, split: str):
+        records = DatasetCatalog.get(f"coco_{split}")
+        assert [record["video_id"] for record in records] == [4, 6, 9]
+        assert records[0]["file_names"] == [str(root / f"coco/{split}/000000000004.jpg")]
+        labels = read_labels(records[2], 0)
+        assert labels.segments.classes.tolist() == [56, 2, 1]
+
+    @pytest.mark.parametrize(
+        ("table", "names"),
+        [
+            ("ytvis_2019", ["sedan", "motorbike"]),
+            ("ytvis_2021", ["car", "motorbike"]),
+            ("ovis", ["Vehical", "Bicycle"]),
+        ],
+    )
+    @pytest.mark.parametrize("split", ["train", "val"])
+    def test_classes_of_a_video_benchmark_are_kept(self, table: str, names: list[str], split: str):
+        person, vehicles = DatasetCatalog.get(f"coco_as_{table}_{split}")
+        assert (person["video_id"], vehicles["video_id"]) == (6, 9), "a chair alone is no record"
+        assert vehicles["file_names"][0].endswith(f"coco/{split}2017/000000000009.jpg")
+        classes = get_benchmark(f"coco_as_{table}_train").classes
+        assert classes == get_benchmark(f"{table}_train").classes
+        labels = read_labels(vehicles, 0)
+        assert [classes.names[index] for index in labels.segments.classes] == names
+        assert labels.areas.tolist() == [200, 45]
+        crowd = read_labels(person, 0)
+        assert crowd.is_crowd.tolist() == [True]
+        assert classes.names[crowd.segments.classes[0]].lower() == "person"
+
+    def test_unknown_category_is_no_category_left_out(self, root: Path):
+        path = root / "coco" / "annotations" / "instances_train2017.json"
+        content = json.loads(path.read_text())
+        content["annotations"][0]["category_id"] = 12
+        path.write_text(json.dumps(content))
+        with pytest.raises(AnnotationError, match="annotation 1 has category id 12"):
+            DatasetCatalog.get("coco_as_ovis_train")
+
+
+def test_collector_gets_all_problems_and_the_rest_is_kept(small_benchmarks: Path):
+    damaged = box_annotation(53, 3, 1, (0, 0, 5, 5))
+    damaged["segmentation"] = {"size": [40, 60], "counts": [2400]}
+    edit_json(
+        small_benchmarks,
+        annotations=[
+            box_annotation(51, 999, 1, (0, 0, 5, 5)),
+            box_annotation(52, 7, 12, (0, 0, 5, 5)),
+            damaged,
+            box_annotation(1, 7, 1, (0, 0, 5, 5)),
+        ],
+        images=[{"id": 3, "file_name": "3.png", "height": 5, "width": 5}, {"id": 50}],
+    )
+    problems = []
+    records = get_benchmark("coco128_train").load_records(
+        small_benchmarks, "train", report=problems.append
+    )
+    assert sorted(problem.what for problem in problems) == [
+        "has several entries of 'annotations' with id 1",
+        "has several entries of 'images' with id 3",
+        "lacks height, width, file_name in entry 4 of 'images'",
+        "says that annotation 51 is of image 999, which is not listed",
+        "says that annotation 52 has category id 12, which is not among the 80 of COCO 2017 things",
+        "says that annotation 53 has run lengths for 40x60 pixels, but its frame has 60x40 "
+        "(height x width)",
+    ]
+    assert {problem.file for problem in problems} == {records[0]["annotation_file"]}
+    assert [len(record["annotations"][0]) for record in records] == [2, 3, 0]
