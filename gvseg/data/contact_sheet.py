@@ -31,6 +31,7 @@ _LETTER = 14  # pixels
 _LINE = _LETTER + _GAP  # height of a line of text
 _INK, _PAPER = (30, 30, 30), (255, 255, 255)
 _HATCH = 10  # pixels from one line to the next
+_VOID_LEVEL = 160  # grey that shows on dark frames, on bright ones and on padding
 
 
 @dataclass
@@ -149,12 +150,19 @@ def _title(record: Record, remark: str) -> str:
 
 
 def _spread(record: Record, exemplars: Sequence[Exemplar], num_frames: int) -> list[int]:
-    """Choose frames: those with exemplars first, then evenly among the ones that have labels."""
-    pointed_at = sorted({exemplar.frame_index for exemplar in exemplars})[:num_frames]
+    """Choose frames evenly among those that have labels, but the ones with exemplars first."""
     candidates = list(annotated_frames(record)) or range(record["length"])
-    num_others = min(num_frames - len(pointed_at), len(candidates))
-    positions = np.linspace(0, len(candidates) - 1, num_others).round().astype(int)
-    return sorted({*pointed_at, *(candidates[position] for position in positions)})
+    num_chosen = min(num_frames, len(candidates))
+    positions = np.linspace(0, len(candidates) - 1, num_chosen).round().astype(int)
+    chosen = {candidates[position] for position in positions}
+    pointed_at = sorted({exemplar.frame_index for exemplar in exemplars})[:num_frames]
+    for frame_index in pointed_at:
+        others = chosen.difference(pointed_at)
+        if frame_index not in chosen and others:
+            _, nearest = min((abs(other - frame_index), other) for other in others)
+            chosen.remove(nearest)
+        chosen.add(frame_index)
+    return sorted(chosen)
 
 
 def _draw_labels(picture: np.ndarray, labels: FrameLabels, benchmark: Benchmark) -> np.ndarray:
@@ -165,7 +173,7 @@ def _draw_labels(picture: np.ndarray, labels: FrameLabels, benchmark: Benchmark)
     for position in np.flatnonzero(labels.is_crowd).tolist():
         picture = _paint(picture, segments.mask(position) & ((rising == 0) | (falling == 0)), 255)
     if benchmark.task.has_stuff and segments.index_map is not None:
-        picture = _paint(picture, (segments.index_map < 0) & (rising < _HATCH // 2), 128)
+        picture = _paint(picture, (segments.index_map < 0) & (rising < _HATCH // 2), _VOID_LEVEL)
     # Each class has a twin for its crowd regions, which have no identity.
     classes = segments.classes + num_classes * labels.is_crowd
     return draw_segments(
