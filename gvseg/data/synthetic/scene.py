@@ -125,17 +125,15 @@ def choose_cast(spec: SceneSpec, rng: np.random.Generator) -> Cast:
         ValueError: the task needs more classes than wanted, or the table has fewer.
     """
     is_thing = np.array(spec.classes.is_thing)
-    if not spec.task.has_stuff:
-        is_thing[:] = True
-    elif not is_thing.any():
+    if spec.task.has_stuff and not is_thing.any():
         is_thing[-(len(is_thing) // 4) :] = True
-    things, stuff = rng.permutation(np.flatnonzero(is_thing)), np.flatnonzero(~is_thing)
-    stuff = rng.permutation(stuff)
-    total = len(is_thing) if spec.num_classes is None else spec.num_classes
-    fewest = 2 if spec.task.has_stuff else 1
-    if not fewest <= total <= len(is_thing):
+    things = rng.permutation(np.flatnonzero(is_thing))
+    stuff = rng.permutation(np.flatnonzero(~is_thing & spec.task.has_stuff))
+    most, fewest = len(things) + len(stuff), 2 if spec.task.has_stuff else 1
+    total = most if spec.num_classes is None else spec.num_classes
+    if not fewest <= total <= most:
         raise ValueError(
-            f"{total} classes are wanted; {spec.classes.name} allows {fewest} to {len(is_thing)}."
+            f"{total} classes are wanted; {spec.classes.name} allows {fewest} to {most}."
         )
     num_stuff = min(len(stuff), max(total // 2, total - len(things)))
     return Cast(
