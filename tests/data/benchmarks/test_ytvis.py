@@ -3,9 +3,11 @@ from pathlib import Path
 
 import pytest
 
+from detectron2.config import get_cfg
 from detectron2.data import DatasetCatalog
 
-from gvseg.data import get_benchmark, read_frame
+from gvseg.config import add_gvseg_config
+from gvseg.data import build_train_loader, get_benchmark, read_frame
 from gvseg.data.clip_mapper import read_clip
 from gvseg.data.problems import AnnotationError
 from tests.data.synthetic.round_trip import write_and_read
@@ -110,3 +112,26 @@ class TestFrames:
         record = DatasetCatalog.get("ytvis_2019_train")[0]
         with pytest.raises(ValueError, match=r"train_00000/00000\.jpg has 48x64 pixels, but video"):
             read_clip(record, [0], get_benchmark("ytvis_2019_train"))
+
+
+def test_images_of_coco_train_along(root: Path):
+    write_and_read(root, "coco", "train2017")
+    cfg = get_cfg()
+    add_gvseg_config(cfg)
+    cfg.DATASETS.TRAIN = ("ytvis_2019_train", "coco_as_ytvis_2019_train")
+    cfg.DATASETS.DATASET_RATIO = [1.0, 1.0]
+    cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 40
+    cfg.INPUT.MIN_SIZE_TRAIN = (48,)
+    cfg.INPUT.SAMPLING_FRAME_NUM = 2
+    cfg.SOLVER.IMS_PER_BATCH = 4
+    cfg.DATALOADER.NUM_WORKERS = 0
+    cfg.SEED = 0
+    loader = iter(build_train_loader(cfg))
+    samples = [sample for _ in range(3) for sample in next(loader)]
+    frames = {sample["dataset_name"]: sample["frame_indices"] for sample in samples}
+    assert frames["coco_as_ytvis_2019_train"] == [0, 0], "a pseudo clip of a still image"
+    assert len(set(frames["ytvis_2019_train"])) == 2
+    for sample in samples:
+        assert len(sample["images"]) == len(sample["instances"]) == 2
+        assert sample["instances"][0].gt_classes.min() >= 0
+        assert sample["instances"][0].gt_classes.max() < 40
