@@ -6,9 +6,16 @@ import argparse
 import logging
 import sys
 
-from gvseg.cli import check_data, convert_weights, make_synthetic, show_data
+from gvseg.cli import (
+    check_data,
+    convert_vipseg,
+    convert_vspw,
+    convert_weights,
+    make_synthetic,
+    show_data,
+)
 
-VERBS = (check_data, convert_weights, make_synthetic, show_data)
+VERBS = (check_data, convert_vipseg, convert_vspw, convert_weights, make_synthetic, show_data)
 
 
 def main(argv: list[str] | None = None) -> int:
