@@ -1,0 +1,79 @@
+from pathlib import Path
+
+import pytest
+
+from gvseg.cli import main
+from gvseg.data.loader import load_records
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
+    return tmp_path
+
+
+def make(*arguments: str) -> int:
+    return main(["make-synthetic", "--videos", "2", "--size", "36x48", *arguments])
+
+
+def test_split_is_ready_for_use(root: Path, caplog: pytest.LogCaptureFixture):
+    with caplog.at_level("INFO"):
+        assert make("--format", "camvid", "--frames", "3", "--classes", "4") == 0
+    assert "camvid_train: 2 videos of 3 frames" in caplog.text
+    records = load_records("camvid_train")
+    assert [(r["length"], r["height"], r["width"]) for r in records] == [(3, 36, 48)] * 2
+
+
+def test_root_wins_over_the_environment(root: Path):
+    assert make("--format", "davis", "--split", "val", "--root", str(root / "elsewhere")) == 0
+    assert (root / "elsewhere" / "DAVIS" / "ImageSets" / "2017" / "val.txt").is_file()
+
+
+def test_splits_stand_beside_each_other(root: Path):
+    for split in ("train", "val"):
+        assert make("--format", "davis", "--split", split, "--frames", "2") == 0
+    for split in ("train", "val"):
+        names = [record["video_id"] for record in load_records(f"davis2017_{split}")]
+        assert names == [f"{split}_00000", f"{split}_00001"]
+
+
+def test_seed_decides_the_frames(root: Path):
+    for folder, seed in (("first", "1"), ("again", "1"), ("other", "2")):
+        arguments = ("--frames", "1", "--seed", seed, "--root", str(root / folder))
+        assert make("--format", "camvid", *arguments) == 0
+    first, again, other = (
+        (root / folder / "camvid" / "train" / "train_00000_00000.png").read_bytes()
+        for folder in ("first", "again", "other")
+    )
+    assert first == again
+    assert first != other
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--format", "vipseq"), "Unknown format 'vipseq'; choose one of"),
+        (("--format", "camvid", "--split", "valid"), "There is no split 'valid'"),
+        (("--format", "camvid", "--size", "36"), "The size '36' is not HEIGHTxWIDTH"),
+        (("--format", "camvid", "--size", "20x30"), "20x30 pixels are too small"),
+        (("--format", "camvid", "--classes", "12"), "12 classes are wanted"),
+        (("--format", "camvid", "--frames", "0"), "0 frames is empty"),
+        (("--format", "camvid", "--videos", "0"), "0 videos are nothing to make"),
+    ],
+)
+def test_mistake_is_told_in_one_line_and_leaves_no_file(
+    root: Path, capsys: pytest.CaptureFixture, arguments: tuple[str, ...], message: str
+):
+    assert make(*arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("gvseg make-synthetic: ")
+    assert message in error
+    assert error.count("\n") == 1
+    assert list(root.iterdir()) == []
+
+
+def test_split_is_never_written_over(root: Path, capsys: pytest.CaptureFixture):
+    for format_name in ("camvid", "davis", "youtube_vos"):
+        assert make("--format", format_name, "--frames", "1") == 0
+        assert make("--format", format_name, "--frames", "1") == 1
+        assert "exists already" in capsys.readouterr().err
