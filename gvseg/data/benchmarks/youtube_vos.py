@@ -62,14 +62,26 @@ def load_records(
         source = f"{meta}: video {video_id}"
         record["objects"] = _objects(entry.get("objects", {}), record, masks, source, report)
         if split == "train":
-            _add_labels(record, masks, report)
+            _add_labels(record, masks, _listed_frames(entry), report)
         records.append(record)
     return records
 
 
-def _add_labels(record: Record, masks: dict[str, Path], report: Report) -> None:
+def _listed_frames(entry: dict[str, Any]) -> set[str]:
+    """Return the frames in which a video of `meta.json` shows any of its objects."""
+    objects = entry.get("objects", {}).values()
+    return {stem for given in objects for stem in given.get("frames", [])}
+
+
+def _add_labels(
+    record: Record, masks: dict[str, Path], listed_frames: set[str], report: Report
+) -> None:
     """Name the masks of those frames that have one."""
     stems = _stems(record)
+    for index, stem in enumerate(stems):
+        if stem in listed_frames and stem not in masks:
+            what = "has no mask, though meta.json lists objects in it"
+            report(Problem(record["file_names"][index], what, UNPACK))
     for stem in sorted(masks.keys() - set(stems)):
         report(Problem(str(masks[stem]), f"belongs to no frame {stem}", UNPACK))
     record["label_files"] = [str(masks[stem]) if stem in masks else None for stem in stems]
