@@ -80,6 +80,7 @@ def test_strong_augmentation_gives_whole_batches(dataset_name: str, num_classes:
     cfg = get_cfg()
     add_gvseg_config(cfg)
     cfg.DATASETS.TRAIN = (dataset_name,)
+    cfg.MODEL.GVSEG.TASK = get_benchmark(dataset_name).task.value
     cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = num_classes
     cfg.INPUT.LARGE_SCALE_JITTER = True
     cfg.INPUT.IMAGE_SIZE = 256
