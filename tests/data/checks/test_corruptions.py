@@ -9,10 +9,10 @@ import pytest
 from gvseg.data.benchmark import annotated_frames
 from gvseg.data.checks import check_dataset
 from gvseg.data.clip_mapper import read_clip
-from gvseg.data.synthetic.formats import FORMATS, Format
-from gvseg.data.synthetic.scene import make_videos
+from gvseg.data.synthetic.formats import FORMATS
 from tests.data.checks.corruptions import Case, corruptions, has_json, truncated_json
 from tests.data.checks.json_edits import Said
+from tests.data.checks.made_up_sets import write_set
 
 # Formats that keep labels in images, one for each frame.
 IMAGES = {
@@ -34,17 +34,10 @@ def whole_sets(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
     def write(format_name: str) -> Path:
         if format_name not in roots:
             roots[format_name] = tmp_path_factory.mktemp(format_name)
-            write_set(FORMATS[format_name], roots[format_name])
+            write_set(format_name, roots[format_name])
         return roots[format_name]
 
     return write
-
-
-def write_set(chosen: Format, root: Path) -> None:
-    split = chosen.splits[0]
-    num_frames = None if chosen.is_still else 3
-    scene = chosen.scene(split, size=(48, 64), num_frames=num_frames)
-    chosen.write(root, split, make_videos(scene, num_videos=3, seed=1, split=split))
 
 
 @pytest.fixture
