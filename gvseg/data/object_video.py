@@ -83,3 +83,13 @@ def exemplar_in(labels: FrameLabels, object_id: int, kind: str, path: str) -> Ex
         object_id=object_id,
         frame_index=segments.frame_index,
     )
+
+
+def object_palette() -> np.ndarray:
+    """Return the colours of PASCAL VOC, (256, 3) uint8: bits of the index, spread over channels."""
+    indices, colors = np.arange(256), np.zeros((256, 3), dtype=np.uint8)
+    for level in range(8):
+        for channel in range(3):
+            bit = (indices >> (3 * level + channel)) & 1
+            colors[:, channel] |= (bit << (7 - level)).astype(np.uint8)
+    return colors

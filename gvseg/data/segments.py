@@ -75,6 +75,19 @@ def class_map(segments: FrameSegments, void: int = IGNORE_LABEL) -> np.ndarray:
     return classes
 
 
+def front_map(segments: FrameSegments) -> np.ndarray:
+    """Return which segment has the highest score at each pixel: (H, W) int16, -1 for none.
+
+    Of equal scores the later segment wins.
+    """
+    if segments.index_map is not None:
+        return segments.index_map
+    front = np.full(segments.size, -1, dtype=np.int16)
+    for position in np.argsort(segments.scores, kind="stable"):
+        front[segments.mask(position)] = position
+    return front
+
+
 def read_id_image(path: str | Path) -> np.ndarray:
     """Return the ids of a one-channel image (grey of 8 or 16 bits, or palette), (H, W) int32.
 

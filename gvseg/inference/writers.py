@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from gvseg.data.segments import front_map
 from gvseg.inference.pictures import (
     ContactSheet,
     PictureSink,
@@ -133,7 +134,7 @@ class MaskWriter:
             folder.mkdir(exist_ok=True)
 
     def write(self, frame: Frame, segments: FrameSegments) -> None:
-        front = _front(segments)
+        front = front_map(segments)
         labels = {
             "masks": np.where(self._is_thing[segments.classes], segments.ids, 0),
             "classes": segments.classes + 1,
@@ -230,13 +231,3 @@ def _prepare(folder: Path) -> None:
             pass
     except OSError as error:
         raise OSError(f"Output folder {folder} cannot be written: {error.strerror}.") from error
-
-
-def _front(segments: FrameSegments) -> np.ndarray:
-    """Return which segment has the highest score at each pixel: (H, W) int16, -1 for none."""
-    if segments.index_map is not None:
-        return segments.index_map
-    front = np.full(segments.size, -1, dtype=np.int16)
-    for position in np.argsort(segments.scores, kind="stable"):
-        front[segments.mask(position)] = position
-    return front

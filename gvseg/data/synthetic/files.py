@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from gvseg.data.object_video import VOID_ID, object_palette
 from gvseg.data.segments import FrameLabels
 
 _JPEG_QUALITY = 95  # little is lost, and files are a fifth of lossless ones
@@ -42,25 +43,12 @@ def write_object_png(path: Path, labels: FrameLabels, is_written: np.ndarray | N
     """
     check_no_crowd(labels, "of object id images")
     segments = labels.segments
-    if len(segments) and segments.ids.max() >= _VOID_ID:
-        raise ValueError(f"Object {segments.ids.max()} is too many; ids end at {_VOID_ID - 1}.")
+    if len(segments) and segments.ids.max() >= VOID_ID:
+        raise ValueError(f"Object {segments.ids.max()} is too many; ids end at {VOID_ID - 1}.")
     ids = segments.ids if is_written is None else np.where(is_written, segments.ids, 0)
     image = Image.fromarray(value_image(labels, ids, 0).astype(np.uint8))
-    image.putpalette(_object_palette().tobytes())
+    image.putpalette(object_palette().tobytes())
     image.save(path)
-
-
-_VOID_ID = 255
-
-
-def _object_palette() -> np.ndarray:
-    """Return the colours of PASCAL VOC, (256, 3) uint8: bits of the index, spread over channels."""
-    indices, colors = np.arange(256), np.zeros((256, 3), dtype=np.uint8)
-    for level in range(8):
-        for channel in range(3):
-            bit = (indices >> (3 * level + channel)) & 1
-            colors[:, channel] |= (bit << (7 - level)).astype(np.uint8)
-    return colors
 
 
 def value_image(labels: FrameLabels, values: np.ndarray, background: int) -> np.ndarray:
