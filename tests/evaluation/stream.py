@@ -38,3 +38,18 @@ def labels_of(segments: FrameSegments) -> FrameLabels:
     """Return segments as an annotation without crowds."""
     areas = np.array([segments.mask(position).sum() for position in range(len(segments))], float)
     return FrameLabels(segments, np.zeros(len(segments), dtype=bool), areas)
+
+
+def object_segments(ids: np.ndarray, frame_index: int = 0) -> FrameSegments:
+    """Return one segment for each object of an id map (H, W), 0 being background."""
+    seen = np.unique(ids[ids > 0])
+    index_map = np.full(ids.shape, -1, dtype=np.int16)
+    for position, object_id in enumerate(seen):
+        index_map[ids == object_id] = position
+    return FrameSegments(
+        frame_index=frame_index,
+        ids=seen.astype(np.int64),
+        classes=np.zeros(len(seen), dtype=np.int64),
+        scores=np.ones(len(seen), dtype=np.float32),
+        index_map=index_map,
+    )
