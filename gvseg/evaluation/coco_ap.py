@@ -51,6 +51,7 @@ class InstanceApMetric:
     def __init__(self, class_names: Sequence[str]) -> None:
         self.class_names = tuple(class_names)
         self.images: list[_ScoredImage] = []
+        self._undefined: list[str] = []
 
     def update(self, record: Record, truth: FrameLabels, prediction: FrameSegments) -> None:
         """Take in one frame."""
@@ -84,10 +85,15 @@ class InstanceApMetric:
             values = precision[:, :, class_index]
             values = values[values >= 0]
             scores[f"AP-{name}"] = float(values.mean()) if values.size else float("nan")
-        undefined = [name for name, score in scores.items() if np.isnan(score)]
-        if undefined:
-            logger.info("Undefined, as nothing annotated falls under it: %s.", ", ".join(undefined))
+        self._undefined = [name for name, score in scores.items() if np.isnan(score)]
         return scores
+
+    def notes(self) -> list[str]:
+        """Name the scores that the last `compute` left undefined."""
+        if not self._undefined:
+            return []
+        names = ", ".join(self._undefined)
+        return [f"Undefined, as nothing annotated falls under it: {names}."]
 
     def _evaluate(self) -> COCOeval:
         with contextlib.redirect_stdout(io.StringIO()) as printed:

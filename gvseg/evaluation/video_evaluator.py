@@ -50,6 +50,13 @@ class VideoMetric(Protocol):
         """Return named scores in 0..1, NaN where undefined."""
         ...
 
+    def notes(self) -> list[str]:
+        """Return sentences on the last `compute`: why a score is NaN, and what is odd in the data.
+
+        Empty where there is nothing to say.
+        """
+        ...
+
 
 # Protocol names, as benchmarks list them: what is measured / whose definition.
 METRICS: dict[str, Callable[[Benchmark], VideoMetric]] = {
@@ -77,7 +84,11 @@ class VideoEvaluator(DatasetEvaluator):
 
     Args:
         dataset_name: as in detectron2's catalogs.
-        output_dir: where `metrics.json` is written, NaN as null; None for nowhere.
+        output_dir: where `metrics.json` is written, NaN as null and with the notes of the metrics;
+            None for nowhere.
+
+    Attributes:
+        notes: what the metrics had to say of their last scores, by protocol name.
     """
 
     def __init__(self, dataset_name: str, output_dir: str | Path | None = None) -> None:
@@ -92,6 +103,7 @@ class VideoEvaluator(DatasetEvaluator):
         self._finished: list[str | int] = []
         self._current: Record | None = None
         self._num_frames = 0
+        self.notes: dict[str, list[str]] = {}
 
     def process(self, inputs: Sequence[Record], outputs: Iterable[Iterable[FrameSegments]]) -> None:
         """Score whole videos: for each record an iterable over the segments of its frames."""
@@ -147,6 +159,7 @@ class VideoEvaluator(DatasetEvaluator):
             for part, _ in parts:
                 metric.merge(part[name])
             results[name] = {key: 100 * score for key, score in metric.compute().items()}
+        self._report({name: metric.notes() for name, metric in metrics.items()})
         self._write(results)
         return results
 
@@ -184,16 +197,23 @@ class VideoEvaluator(DatasetEvaluator):
                 f"were not scored, among them {_some(expected - set(finished))}."
             )
 
+    def _report(self, notes: Mapping[str, Sequence[str]]) -> None:
+        for name, sentences in notes.items():
+            for sentence in sentences:
+                logger.warning("%s on %s: %s", name, self.dataset_name, sentence)
+        self.notes = {name: list(sentences) for name, sentences in notes.items() if sentences}
+
     def _write(self, results: Mapping[str, Mapping[str, float]]) -> None:
         if self.output_dir is None:
             return
         self.output_dir.mkdir(parents=True, exist_ok=True)
         path = self.output_dir / "metrics.json"
         # JSON has no NaN.
-        content = {
+        content: dict[str, Any] = {
             name: {key: None if math.isnan(score) else score for key, score in scores.items()}
             for name, scores in results.items()
         }
+        content["notes"] = self.notes
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         logger.info("Wrote %s", path)
 

@@ -6,7 +6,6 @@ should name a class for every pixel; one outside 0..K-1 counts as a miss of what
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,8 +13,6 @@ import numpy as np
 from gvseg.data.benchmark import Record
 from gvseg.data.segments import IGNORE_LABEL, FrameLabels, class_map
 from gvseg.structures import FrameSegments
-
-logger = logging.getLogger(__name__)
 
 
 def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, num_classes: int) -> np.ndarray:
@@ -175,19 +172,24 @@ class VideoSemanticMetric:
             self.num_windows[window] += other.num_windows[window]
 
     def compute(self) -> dict[str, float]:
-        """Return all scores in 0..1; NaN, with a reason in the log, where one is undefined."""
+        """Return all scores in 0..1, NaN where one is undefined."""
         scores = semantic_scores(self.confusion)
-        if np.isnan(scores["mIoU"]):
-            logger.warning("mIoU is undefined: no pixel of the truth is labelled.")
         for window, total in self.consistency_sum.items():
             num_windows = self.num_windows[window]
-            if num_windows == 0:
-                logger.warning(
-                    "mVC%d is undefined: no video has over %d frames with a pixel at rest.",
-                    window,
-                    window,
-                )
             scores[f"mVC{window}"] = float(total / num_windows) if num_windows else float("nan")
         for name, iou in zip(self.class_names, class_iou(self.confusion), strict=True):
             scores[f"IoU-{name}"] = float(iou)
         return scores
+
+    def notes(self) -> list[str]:
+        """Say why a score is NaN."""
+        notes = []
+        if not self.confusion.any():
+            notes.append("mIoU is undefined: no pixel of the truth is labelled.")
+        for window, num_windows in self.num_windows.items():
+            if num_windows == 0:
+                notes.append(
+                    f"mVC{window} is undefined: no video has over {window} frames with a pixel at "
+                    "rest."
+                )
+        return notes

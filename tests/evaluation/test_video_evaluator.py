@@ -1,4 +1,5 @@
 import json
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,6 +55,19 @@ def test_perfect_predictions_score_a_hundred_percent(
     written = json.loads((tmp_path / "inference" / dataset_name / "metrics.json").read_text())
     for name, value in results[protocol].items():
         assert written[protocol][name] == (None if np.isnan(value) else pytest.approx(value))
+
+
+def test_reasons_for_undefined_scores_are_kept_logged_and_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    evaluator = VideoEvaluator("camvid_val", tmp_path)
+    feed(evaluator, load_records("camvid_val"))
+    with caplog.at_level(logging.WARNING):
+        assert np.isnan(evaluator.evaluate()["vss/vspw"]["mVC16"])
+    (sentence,) = [note for note in evaluator.notes["vss/vspw"] if "mVC16" in note]
+    assert "no video has over 16 frames" in sentence
+    assert f"vss/vspw on camvid_val: {sentence}" in caplog.text
+    assert json.loads((tmp_path / "metrics.json").read_text())["notes"] == evaluator.notes
 
 
 def test_frames_without_labels_are_neither_read_nor_scored():
