@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -23,11 +24,12 @@ def load_config(config_file: str | Path, overrides: list[str] | None = None) -> 
     """Read a YAML, its bases and the projects it names, and return a frozen config.
 
     Args:
-        config_file: a YAML whose `_BASE_` and `PROJECTS` entries are followed.
+        config_file: a YAML whose `_BASE_` and `PROJECTS` entries are followed; Python files among
+            the latter are imported, which can register datasets.
         overrides: `KEY VALUE` pairs that win over the file.
 
     Raises:
-        FileNotFoundError: the file or one of its bases does not exist.
+        FileNotFoundError: the file, one of its bases or a Python file it names does not exist.
         ValueError: a file that is no YAML of keys and values, bases that form a circle, a key that
             no part of gvseg knows, or a value of the wrong type.
     """
@@ -38,7 +40,10 @@ def load_config(config_file: str | Path, overrides: list[str] | None = None) -> 
     add_gvseg_config(cfg)
     files = _with_bases(path)
     for project in _projects(files):
-        _import_project(project, path).add_config(cfg)
+        if isinstance(project, Path):
+            _import_file(project)
+        else:
+            _import_project(project, path).add_config(cfg)
     for file, content in files:
         _check_sections(content, cfg, file)
     try:
@@ -92,15 +97,18 @@ def _bases(content: dict, path: Path) -> list[Path]:
     return paths
 
 
-def _projects(files: list[tuple[Path, dict]]) -> list[str]:
-    """Names under `PROJECTS`, of the last file that has it."""
+def _projects(files: list[tuple[Path, dict]]) -> list[str | Path]:
+    """Entries under `PROJECTS` of the last file that has it, Python files as paths."""
     for path, content in reversed(files):
         names = content.get("PROJECTS")
         if "PROJECTS" not in content:
             continue
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise ValueError(f"{path}: PROJECTS is {names!r}; give a list of names.")
-        return names
+        return [
+            path.parent / Path(name).expanduser() if name.endswith(".py") else name
+            for name in names
+        ]
     return []
 
 
@@ -129,9 +137,24 @@ def _import_project(name: str, path: Path) -> ModuleType:
     return importlib.import_module(f"projects.{name}")
 
 
+def _import_file(file: Path) -> None:
+    """Import a file of the user's once, from which worker processes can import it too."""
+    path = file.resolve()
+    if not path.is_file():
+        raise FileNotFoundError(f"PROJECTS names {file}, which does not exist.")
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+    imported = getattr(importlib.import_module(path.stem), "__file__", None)
+    if imported is None or Path(imported).resolve() != path:
+        raise ValueError(
+            f"PROJECTS names {file}, but {imported} is called {path.stem} as well; rename yours."
+        )
+
+
 def add_gvseg_config(cfg: CfgNode) -> None:
     """Add every key that detectron2 does not have, with defaults."""
-    cfg.PROJECTS = []  # packages under projects/ whose add_config() is called first
+    cfg.PROJECTS = []  # packages under projects/, whose add_config() is called first, and files of
+    # your own such as my_data.py, seen from the YAML, that register datasets and the like
     _add_input(cfg)
     _add_solver(cfg)
     _add_mask_former(cfg)
@@ -256,6 +279,13 @@ def _add_gvseg(cfg: CfgNode) -> None:
     # 0 takes what MASK_FORMER.TRANSFORMER_DECODER_NAME of a Mask2Former YAML implies, 3 without one
     gvseg.QUERY_INIT = "learned"  # or "grid": queries read from cells of the clip (GvSeg, Eq. 8)
     gvseg.QUERY_GRID = 16  # cells along each side of a frame
+    gvseg.DESCRIPTOR = CfgNode()  # shape and position of a mask (GvSeg, Eqs. 3 and 4)
+    gvseg.DESCRIPTOR.NUM_ANGLES = 36
+    gvseg.DESCRIPTOR.NUM_RADII = 12
+    gvseg.DESCRIPTOR.NUM_POINTS = 200  # anchor points of an outline
+    gvseg.DESCRIPTOR.OUTSIDE = "image"  # negative are bins outside of the frame, or of the "object"
+    gvseg.DESCRIPTOR.RADIUS = "image"  # bins reach half its diagonal, or to the end of the "object"
+    gvseg.DESCRIPTOR.PROJECT = "interpolate"  # bins to channels; or "linear", learnt
     gvseg.PLACE_MASKS = False  # masks fade with the distance from their query's place
     gvseg.CLASS_HEAD_RESET = False  # start anew a class head that has another size in MODEL.WEIGHTS
     gvseg.ATTENTION_MASK = "resample_features"  # intermediate masks from features resampled to the

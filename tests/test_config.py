@@ -139,6 +139,40 @@ def test_projects_are_imported_and_may_add_keys(tmp_path, monkeypatch):
     assert load_config(leaf).MODEL.MADE_UP.SIZE == 4
 
 
+@pytest.fixture
+def own_path(monkeypatch):
+    """Take back what a test adds to the places that modules come from, and the modules."""
+    known = set(sys.modules)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield
+    for name in set(sys.modules) - known:
+        del sys.modules[name]
+
+
+@pytest.mark.usefixtures("own_path")
+def test_file_of_the_user_is_imported_once_from_beside_the_yaml_that_names_it(tmp_path):
+    (tmp_path / "mine").mkdir()
+    evidence = tmp_path / "evidence"
+    code = f"with open({str(evidence)!r}, 'a') as file:\n    file.write(__name__)\n"
+    (tmp_path / "mine" / "my_own_data.py").write_text(code)
+    write(tmp_path / "mine" / "base.yaml", {"PROJECTS": ["my_own_data.py"]})
+    leaf = write(tmp_path / "leaf.yaml", {"_BASE_": "mine/base.yaml"})
+    assert load_config(leaf).PROJECTS == ["my_own_data.py"]
+    load_config(leaf)
+    assert evidence.read_text() == "my_own_data"
+
+
+@pytest.mark.usefixtures("own_path")
+def test_file_that_cannot_be_imported_is_named(tmp_path):
+    path = write(tmp_path / "leaf.yaml", {"PROJECTS": ["nowhere.py"]})
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.py, which does not exist"):
+        load_config(path)
+    (tmp_path / "json.py").write_text("")
+    path = write(tmp_path / "leaf.yaml", {"PROJECTS": ["json.py"]})
+    with pytest.raises(ValueError, match=r"json\.py is called json as well; rename yours"):
+        load_config(path)
+
+
 def test_later_bases_win_over_earlier_ones(tmp_path):
     write(tmp_path / "first.yaml", {"SOLVER": {"MAX_ITER": 5, "BASE_LR": 0.5}})
     write(tmp_path / "second.yaml", {"SOLVER": {"MAX_ITER": 6, "GAMMA": 0.25}})

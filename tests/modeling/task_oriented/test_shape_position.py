@@ -1,0 +1,210 @@
+"""The descriptor beside a slow definition that traces outlines, and what changes it."""
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from gvseg.modeling.task_oriented.shape_position import (
+    ShapePositionDescriptor,
+    descriptor_change,
+    polar_histograms,
+)
+
+SIZE = (120, 200)
+
+
+def traced_shares(mask, *, reaches_object, phase=0.5, num_points=200):
+    """Share of points, evenly spaced on traced outlines, in each of 36 x 12 bins."""
+    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    starts = np.concatenate([outline[:, 0] for outline in outlines]).astype(float)
+    ends = np.concatenate([np.roll(outline[:, 0], -1, 0) for outline in outlines]).astype(float)
+    lengths = np.hypot(*(ends - starts).T)
+    reached = np.concatenate([[0], lengths.cumsum()])
+    wanted = (np.arange(num_points) + phase) / num_points * reached[-1]
+    step = np.clip(np.searchsorted(reached, wanted, side="right") - 1, 0, len(starts) - 1)
+    share = (wanted - reached[step]) / np.maximum(lengths[step], 1e-9)
+    points = starts[step] + (ends - starts)[step] * share[:, None]
+    rows, columns = np.nonzero(mask)
+    x, y = (points - (columns.mean(), rows.mean())).T
+    distance = np.hypot(x, y)
+    reach = distance.max() if reaches_object else math.hypot(*mask.shape) / 2
+    angle_bin = (np.arctan2(y, x) % (2 * np.pi) / (2 * np.pi) * 36).astype(int) % 36
+    radius_bin = np.minimum(distance / max(reach, 0.5) * 12, 11).astype(int)
+    shares = np.zeros((36, 12))
+    np.add.at(shares, (angle_bin, radius_bin), 1 / num_points)
+    return shares
+
+
+def ellipse(centre=(100, 60), axes=(40, 25), angle=20.0, size=SIZE):
+    mask = np.zeros(size, np.uint8)
+    cv2.ellipse(mask, centre, axes, angle, 0, 360, 1, -1)
+    return mask.astype(bool)
+
+
+def parts():
+    return ellipse((60, 50), (20, 30), 0) | ellipse((150, 80), (30, 10), 40)
+
+
+def ring():
+    return ellipse() & ~ellipse(axes=(20, 12))
+
+
+def star():
+    angles = np.arange(10) * np.pi / 5
+    radii = np.where(np.arange(10) % 2, 20, 50)
+    corners = np.stack([90 + radii * np.cos(angles), 60 + radii * np.sin(angles)], -1)
+    mask = np.zeros(SIZE, np.uint8)
+    cv2.fillPoly(mask, [corners.astype(np.int32)], 1)
+    return mask.astype(bool)
+
+
+def touching_the_border():
+    return ellipse((5, 100), (60, 40), 10)
+
+
+SHAPES = {
+    "ellipse": ellipse(),
+    "small": ellipse(axes=(6, 4)),
+    "parts": parts(),
+    "ring": ring(),
+    "star": star(),
+    "border": touching_the_border(),
+    "whole frame": np.ones(SIZE, dtype=bool),
+}
+
+
+def describe(*masks, **options):
+    module = ShapePositionDescriptor(embed_dim=256, **options)
+    return module(torch.from_numpy(np.stack(masks)))
+
+
+def change(before, after, **options):
+    return descriptor_change(*describe(before, after, **options)).item()
+
+
+@pytest.mark.parametrize("reaches_object", [False, True])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_histogram_is_that_of_traced_points_within_sampling_noise(shape, reaches_object):
+    """It is as far from 200 traced points as these from each other as they slide along.
+
+    Of an outline shorter than that nothing changes as they slide; half a pixel is left then.
+    """
+    mask = SHAPES[shape]
+    counts, _ = polar_histograms(torch.from_numpy(mask[None]), 36, 12, reaches_object, False)
+    phases = [
+        traced_shares(mask, reaches_object=reaches_object, phase=phase)
+        for phase in np.arange(0, 1, 0.1)
+    ]
+    noise = np.mean([np.linalg.norm(a - b) for a in phases for b in phases if a is not b])
+    fine = traced_shares(mask, reaches_object=reaches_object, num_points=20000)
+    distances = [np.linalg.norm(counts[0].numpy() - shares) for shares in phases]
+    size = np.linalg.norm(fine)
+    assert np.mean(distances) < 1.5 * noise + (0.2 if shape == "small" else 0.05) * size
+    assert np.linalg.norm(counts[0].numpy() - fine) < (0.4 if shape == "small" else 0.2) * size
+    # What is beyond the bins is not counted.
+    assert counts.sum().item() == pytest.approx(fine.sum(), abs=0.02)
+
+
+def test_values_are_those_of_equation_4():
+    """200 points share out 200/16 over the bins; a bin outside of the frame holds -1/16."""
+    histogram = ShapePositionDescriptor(embed_dim=256).histograms(
+        torch.from_numpy(ellipse()[None])
+    )[0]
+    assert histogram[histogram > 0].sum().item() == pytest.approx(200 / 16, rel=1e-4)
+    assert set(histogram[histogram < 0].tolist()) == {-1 / 16}
+    # The frame is 200x120, so straight below its centre 60 of the 116.6 pixels of reach are inside.
+    middles = (np.arange(12) + 0.5) / 12 * math.hypot(*SIZE) / 2
+    below = histogram[9]  # the tenth of 36 angles holds 90 to 100 degrees
+    np.testing.assert_array_equal((below < 0).numpy(), middles * math.sin(math.radians(95)) > 59.5)
+
+
+def test_translation_changes_it_as_the_frame_is_seen_and_not_as_the_object_is():
+    """The literal reading, bins and outside both of the object, carries no position."""
+    shifted = ellipse((60, 50))
+    literal = {"outside": "object", "radius": "object"}
+    assert change(ellipse(), shifted) > 0.1
+    assert change(ellipse(), shifted, **literal) < 1e-3
+    assert change(ellipse(), shifted, outside="object") < 1e-3
+
+
+@pytest.mark.parametrize("shape", ["ellipse", "star"])
+def test_turning_and_stretching_change_it(shape):
+    mask = SHAPES[shape]
+    centre = (100.0, 60.0)
+    turned = cv2.warpAffine(
+        mask.astype(np.uint8), cv2.getRotationMatrix2D(centre, 25, 1), SIZE[::-1]
+    )
+    smaller = cv2.warpAffine(
+        mask.astype(np.uint8), cv2.getRotationMatrix2D(centre, 0, 0.5), SIZE[::-1]
+    )
+    assert change(mask, turned > 0) > 0.2
+    assert change(mask, smaller > 0) > 0.2
+
+
+def test_size_alone_does_not_change_bins_that_reach_to_the_object():
+    small = ellipse((50, 30), (20, 12), 20)
+    large = ellipse((100, 60), (60, 36), 20)
+    literal = {"outside": "object", "radius": "object"}
+    other_shape = ellipse((100, 60), (60, 20), 20)
+    assert change(large, small, **literal) < change(large, other_shape, **literal)
+
+
+def test_one_pixel_is_one_bin():
+    mask = np.zeros(SIZE, dtype=bool)
+    mask[30, 40] = True
+    for reaches_object in (False, True):
+        counts, _ = polar_histograms(torch.from_numpy(mask[None]), 36, 12, reaches_object, False)
+        assert counts[0, 0, 0] == 1
+        assert counts.sum() == 1
+
+
+def test_an_empty_mask_is_described_by_zeros():
+    descriptors = describe(np.zeros(SIZE, dtype=bool), ellipse())
+    assert not descriptors[0].any()
+    assert descriptors[1].any()
+    assert descriptor_change(descriptors[0], descriptors[0]) == 0
+    assert descriptor_change(descriptors[0], descriptors[1]) == math.inf
+
+
+def test_no_masks_and_many_dimensions():
+    module = ShapePositionDescriptor(embed_dim=64)
+    assert module(torch.zeros(0, 9, 9, dtype=torch.bool)).shape == (0, 64)
+    masks = torch.rand(2, 3, 4, 20, 30) > 0.5
+    described = module(masks)
+    assert described.shape == (2, 3, 4, 64)
+    torch.testing.assert_close(described[1, 2, 3], module(masks[1, 2, 3][None])[0])
+
+
+def test_interpolation_is_linear_along_the_flattened_histogram():
+    module = ShapePositionDescriptor(embed_dim=864)  # twice 432: each bin gives two channels
+    mask = torch.from_numpy(ellipse()[None])
+    flat, described = module.histograms(mask).flatten(), module(mask)[0]
+    torch.testing.assert_close(described[1:-1:2], 0.75 * flat[:-1] + 0.25 * flat[1:])
+
+
+def test_a_learnt_projection_gets_gradients_and_the_masks_none():
+    module = ShapePositionDescriptor(embed_dim=32, projection="linear")
+    module(torch.from_numpy(ellipse()[None])).sum().backward()
+    assert module.linear.weight.grad.any()
+
+
+@pytest.mark.parametrize("key", ["outside", "radius", "projection"])
+def test_unknown_readings_are_refused(key):
+    with pytest.raises(ValueError, match="'nowhere'; choose"):
+        ShapePositionDescriptor(embed_dim=8, **{key: "nowhere"})
+
+
+def test_operator_keeps_its_contract_with_compilers():
+    masks = torch.from_numpy(np.stack([ellipse(), star()]))
+    torch.library.opcheck(polar_histograms, (masks, 36, 12, False, False))
+    torch.library.opcheck(polar_histograms, (masks, 8, 3, True, True))
+
+
+@pytest.mark.gpu
+def test_device_gives_the_descriptors_of_the_host():
+    masks = torch.from_numpy(np.stack(list(SHAPES.values())))
+    module = ShapePositionDescriptor(embed_dim=256)
+    torch.testing.assert_close(module(masks.cuda()).cpu(), module(masks), rtol=1e-4, atol=1e-4)
