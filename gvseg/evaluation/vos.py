@@ -16,7 +16,6 @@ with the higher score is seen.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
@@ -26,8 +25,6 @@ from gvseg.data.benchmark import Record, annotated_frames
 from gvseg.data.segments import FrameLabels, front_map
 from gvseg.evaluation.boundary import boundary_f
 from gvseg.structures import FrameSegments
-
-logger = logging.getLogger(__name__)
 
 # The 65 categories of YouTube-VOS's training set, after its meta.json; those that valid and test
 # have besides are "unseen".
@@ -165,9 +162,14 @@ class DavisMetric:
             scores[f"{name}-Mean"] = _mean(one.mean() for one in values)
             scores[f"{name}-Recall"] = _mean(recall(one) for one in values)
             scores[f"{name}-Decay"] = _mean(decay(one) for one in values)
-        if not scored:
-            logger.warning("J and F are undefined: no object is scored in any frame.")
         return {"J&F": (scores["J-Mean"] + scores["F-Mean"]) / 2, **scores}
+
+    def notes(self) -> list[str]:
+        """Say which objects are left out, and whether any is left."""
+        notes = _notes_on_unscored(self.objects)
+        if not _scored(self.objects):
+            notes.append("All scores are undefined: no object is scored in any frame.")
+        return notes
 
 
 class YouTubeVosMetric:
@@ -222,32 +224,12 @@ class YouTubeVosMetric:
         self._ignored |= other._ignored
 
     def compute(self) -> dict[str, float]:
-        """Return G, J and F of seen and unseen categories, and J and F of all objects.
-
-        What no object defines is NaN, with a reason in the log.
-        """
+        """Return G, J and F of seen and unseen categories, and J and F of all objects."""
         by_kind = {kind: _scored(objects) for kind, objects in self.objects.items()}
         scores = {}
         for kind in ("seen", "unseen"):
-            if not by_kind[kind]:
-                logger.warning(
-                    "G, J_%s and F_%s are undefined: no object of %s categories is scored.",
-                    *(kind, kind, kind),
-                )
             scores[f"J_{kind}"] = _mean(one.region.mean() for one in by_kind[kind])
             scores[f"F_{kind}"] = _mean(one.contour.mean() for one in by_kind[kind])
-        if by_kind["unknown"]:
-            logger.warning(
-                "%d objects are neither seen nor unseen: their category is not public.",
-                len(by_kind["unknown"]),
-            )
-        if self._ignored:
-            video_id, object_id = min(self._ignored, key=str)
-            logger.warning(
-                "%d predicted objects were left out, as their videos have none of that number, "
-                "such as object %d of video %s.",
-                *(len(self._ignored), object_id, video_id),
-            )
         everything = [one for objects in by_kind.values() for one in objects]
         return {
             "G": sum(scores.values()) / len(scores),
@@ -255,6 +237,27 @@ class YouTubeVosMetric:
             "J": _mean(one.region.mean() for one in everything),
             "F": _mean(one.contour.mean() for one in everything),
         }
+
+    def notes(self) -> list[str]:
+        """Say why scores are NaN, and which objects take no part."""
+        notes = _notes_on_unscored([one for objects in self.objects.values() for one in objects])
+        notes += [
+            f"G, J_{kind} and F_{kind} are undefined: no object of {kind} categories is scored."
+            for kind in ("seen", "unseen")
+            if not _scored(self.objects[kind])
+        ]
+        if self.objects["unknown"]:
+            notes.append(
+                f"{len(self.objects['unknown'])} objects are neither seen nor unseen: their "
+                "categories are not public."
+            )
+        if self._ignored:
+            video_id, object_id = min(self._ignored, key=str)
+            notes.append(
+                f"{len(self._ignored)} predicted objects are left out, as their videos have none "
+                f"of that number, such as object {object_id} of video {video_id}."
+            )
+        return notes
 
 
 def _mask_of(segments: FrameSegments, object_id: int) -> np.ndarray:
@@ -264,14 +267,15 @@ def _mask_of(segments: FrameSegments, object_id: int) -> np.ndarray:
 
 
 def _scored(objects: list[ObjectScores]) -> list[ObjectScores]:
-    """Return the objects that have a scored frame, after telling of those that have none."""
-    scored = [scores for scores in objects if len(scores.region)]
-    if len(scored) < len(objects):
-        logger.warning(
-            "%d of %d objects are left out: no frame of theirs is scored.",
-            *(len(objects) - len(scored), len(objects)),
-        )
-    return scored
+    """Return the objects that have a scored frame."""
+    return [scores for scores in objects if len(scores.region)]
+
+
+def _notes_on_unscored(objects: list[ObjectScores]) -> list[str]:
+    num_unscored = len(objects) - len(_scored(objects))
+    if not num_unscored:
+        return []
+    return [f"{num_unscored} of {len(objects)} objects are left out: no frame of theirs is scored."]
 
 
 def _mean(values: Iterable[float]) -> float:
