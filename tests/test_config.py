@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 import yaml
 
@@ -140,13 +142,13 @@ def test_projects_are_imported_and_may_add_keys(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def own_path(monkeypatch):
-    """Take back what a test adds to the places that modules come from, and the modules."""
-    known = set(sys.modules)
+def own_path(tmp_path, monkeypatch):
+    """Take back what a test adds to the places that modules come from, and those modules."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield
-    for name in set(sys.modules) - known:
-        del sys.modules[name]
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
+            del sys.modules[name]
 
 
 @pytest.mark.usefixtures("own_path")
@@ -169,7 +171,7 @@ def test_file_that_cannot_be_imported_is_named(tmp_path):
         load_config(path)
     (tmp_path / "json.py").write_text("")
     path = write(tmp_path / "leaf.yaml", {"PROJECTS": ["json.py"]})
-    with pytest.raises(ValueError, match=r"json\.py is called json as well; rename yours"):
+    with pytest.raises(ValueError, match=r"json\.py, but .* is called json as well; rename yours"):
         load_config(path)
 
 

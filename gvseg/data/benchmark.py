@@ -83,8 +83,8 @@ class Benchmark:
 
     @property
     def dataset_names(self) -> tuple[str, ...]:
-        """Names of the splits in detectron2's catalogs."""
-        return tuple(f"{self.name}_{split}" for split in self.splits)
+        """Names of the splits in detectron2's catalogs; a split called "" has that of the whole."""
+        return tuple(f"{self.name}_{split}" if split else self.name for split in self.splits)
 
     def split_of(self, dataset_name: str) -> str:
         """Return the split that a dataset of this benchmark is."""

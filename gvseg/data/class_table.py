@@ -55,17 +55,34 @@ class ClassTable:
         return np.array([known[int(id_)] for id_ in category_ids], dtype=np.int64)
 
 
-def read_class_table(name: str) -> ClassTable:
-    """Read the table that ships with the package as `categories/<name>.json`."""
-    path = Path(__file__).parent / "categories" / f"{name}.json"
-    table = json.loads(path.read_text(encoding="utf-8"))
-    categories = table["categories"]
-    return ClassTable(
-        name=table["name"],
-        source=table["source"],
-        ids=tuple(category["id"] for category in categories),
-        names=tuple(category["name"] for category in categories),
-        is_thing=tuple(bool(category["isthing"]) for category in categories),
-        colors=tuple(tuple(category["color"]) for category in categories),
-        void_ids=tuple(table["void_ids"]),
-    )
+def read_class_table(table: str | Path) -> ClassTable:
+    """Read a table: a JSON file, or by name one that ships with the package in `categories/`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not JSON, or not what the module describes.
+    """
+    path = Path(table)
+    if path.suffix != ".json":
+        path = Path(__file__).parent / "categories" / f"{table}.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"Class table {path} does not exist.")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        categories = content["categories"]
+        return ClassTable(
+            name=content["name"],
+            source=content["source"],
+            ids=tuple(category["id"] for category in categories),
+            names=tuple(category["name"] for category in categories),
+            is_thing=tuple(bool(category["isthing"]) for category in categories),
+            colors=tuple(tuple(category["color"]) for category in categories),
+            void_ids=tuple(content["void_ids"]),
+        )
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"Class table {path} is not valid JSON: {error}.") from None
+    except KeyError as error:
+        raise ValueError(
+            f"Class table {path} lacks {error}; it needs name, source, void_ids and categories, "
+            "each with id, name, isthing and color."
+        ) from None

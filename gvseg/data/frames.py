@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,6 +52,16 @@ def size_of_frames(paths: Sequence[str | Path], report: Report) -> tuple[int, in
         except OSError as error:
             report(problem_of(error, path, "unpack or download the archive again"))
     return None
+
+
+def in_natural_order(paths: Iterable[Path]) -> list[Path]:
+    """Return paths sorted by the numbers in them: frame2 comes before frame10."""
+    return sorted(paths, key=_natural_key)
+
+
+def _natural_key(path: Path) -> list[tuple[int, int, str]]:
+    parts = re.split(r"(\d+)", str(path))
+    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts if part]
 
 
 _EXIF_ORIENTATION = 0x0112

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import glob
 import itertools
-import re
 from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,7 +18,7 @@ import av
 import cv2
 import numpy as np
 
-from gvseg.data.frames import frame_size, read_frame
+from gvseg.data.frames import frame_size, in_natural_order, read_frame
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
 _GLOB_CHARACTERS = frozenset("*?[")
@@ -112,7 +111,7 @@ class ImageSource:
                 f"Folder {folder} has no images ({', '.join(sorted(IMAGE_SUFFIXES))})."
             )
         name = folder.resolve().name
-        return cls(_in_natural_order(images), name=name, frame_rate=frame_rate)
+        return cls(in_natural_order(images), name=name, frame_rate=frame_rate)
 
     @classmethod
     def from_pattern(cls, pattern: str, *, frame_rate: Fraction | None = None) -> ImageSource:
@@ -121,7 +120,7 @@ class ImageSource:
         if not images:
             raise FileNotFoundError(f"No file matches {pattern}.")
         name = images[0].resolve().parent.name
-        return cls(_in_natural_order(images), name=name, frame_rate=frame_rate)
+        return cls(in_natural_order(images), name=name, frame_rate=frame_rate)
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames.
@@ -310,16 +309,6 @@ def _upright(frame: av.VideoFrame) -> np.ndarray:
     """
     quarter_turns = round(frame.rotation / 90)
     return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), quarter_turns))
-
-
-def _in_natural_order(paths: list[Path]) -> list[Path]:
-    return sorted(paths, key=_natural_key)
-
-
-def _natural_key(path: Path) -> list[tuple[int, int, str]]:
-    """Order by the numbers in a path rather than by their digits."""
-    parts = re.split(r"(\d+)", str(path))
-    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts if part]
 
 
 def _size(image: np.ndarray) -> tuple[int, int]:
