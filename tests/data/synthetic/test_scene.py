@@ -1,8 +1,10 @@
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.optimize import linear_sum_assignment
 
 from gvseg.data.class_table import ClassTable, read_class_table
 from gvseg.data.synthetic import scene
@@ -207,6 +209,13 @@ class TestDifficulty:
     def test_look_alikes_of_one_class_meet_and_part(self):
         assert num_meetings(make(spec(Task.VIS), 10)) >= 9
 
+    def test_motion_tells_who_is_who_where_appearance_does_not(self):
+        """Objects are linked from frame to frame by one cue alone, each link right or wrong."""
+        videos = make(spec(Task.VIS, num_frames=20), 12)
+        wrong = {cue: share_of_wrong_links(videos, cue) for cue in ("appearance", "motion")}
+        assert wrong["appearance"] > 0.1
+        assert wrong["motion"] < 0.03
+
     def test_objects_hide_each_other(self):
         """Some object loses most of its pixels while it is inside the frame, and gets them back."""
         num_hidden = 0
@@ -262,3 +271,35 @@ def meet_and_part(video: SyntheticVideo, first: int, second: int) -> bool:
             radius = np.sqrt(max(mask.sum() for mask in masks) / np.pi)
             distances.append(np.linalg.norm(centres[0] - centres[1]) / radius)
     return len(distances) > 0 and min(distances) < 1.5 and max(distances) > 4
+
+
+def share_of_wrong_links(videos: Sequence[SyntheticVideo], cue: str) -> float:
+    """Link visible objects by colours, or by where they go if they keep their velocity."""
+    num_wrong = num_links = 0
+    for video in videos:
+        objects = [
+            {int(p): describe(frame, labels.segments.mask(p)) for p in np.flatnonzero(labels.areas)}
+            for frame, labels in zip(video.frames, video.labels, strict=True)
+        ]
+        velocity: dict[int, np.ndarray] = {}
+        for last, here in itertools.pairwise(objects):
+            if cue == "appearance":
+                cost = [[np.abs(a[0] - b[0]).sum() for b in here.values()] for a in last.values()]
+            else:
+                goals = [place + velocity.get(p, 0.0) for p, (_, place) in last.items()]
+                cost = [[np.linalg.norm(goal - b[1]) for b in here.values()] for goal in goals]
+            velocity = {p: here[p][1] - last[p][1] for p in here if p in last}
+            rows, columns = linear_sum_assignment(np.array(cost))
+            for row, column in zip(rows, columns, strict=True):
+                position = list(last)[row]
+                if position in here:
+                    num_links += 1
+                    num_wrong += list(here)[column] != position
+    assert num_links > 100
+    return num_wrong / num_links
+
+
+def describe(frame: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the histogram of an object's colours, and its centre."""
+    colors = (frame[mask] // 32).astype(int) @ (64, 8, 1)
+    return np.bincount(colors, minlength=512) / mask.sum(), np.argwhere(mask).mean(axis=0)
