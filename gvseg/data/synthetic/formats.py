@@ -111,7 +111,7 @@ FORMATS = {
     "youtube_vos": Format(
         "youtube_vos_2019_{split}", youtube_vos.write_2019, splits=("train", "valid", "test")
     ),
-    "ytvis": _vis("ytvis_2019_{split}", ytvis.write_ytvis_2019),
+    "ytvis_2019": _vis("ytvis_2019_{split}", ytvis.write_ytvis_2019),
     "ytvis_2021": _vis("ytvis_2021_{split}", ytvis.write_ytvis_2021),
     "ytvis_2022": _vis("ytvis_2022_{split}", ytvis.write_ytvis_2022),
     "ovis": _vis("ovis_{split}", ytvis.write_ovis),

@@ -18,7 +18,7 @@ NAMES = ("ytvis_2019", "ytvis_2021", "ytvis_2022", "ovis")
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Write three videos of YouTube-VIS 2019 and make them the ones in use."""
-    write_and_read(tmp_path, "ytvis", "train", num_frames=3)
+    write_and_read(tmp_path, "ytvis_2019", "train", num_frames=3)
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
     return tmp_path
 

@@ -179,7 +179,7 @@ _META: dict[str, Edit] = {
 }
 
 JSON_EDITS: dict[str, dict[str, Edit]] = {
-    **dict.fromkeys(["ytvis", "ytvis_2021", "ytvis_2022", "ovis"], _VIS),
+    **dict.fromkeys(["ytvis_2019", "ytvis_2021", "ytvis_2022", "ovis"], _VIS),
     "coco": _COCO,
     "burst": _BURST,
     "coco_panoptic": _PANOPTIC | {"image listed twice": repeated("images")},

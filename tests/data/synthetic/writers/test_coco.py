@@ -48,7 +48,7 @@ def test_semantic_view_has_the_class_of_each_pixel(tmp_path: Path):
 
 @pytest.mark.parametrize("format_name", ["coco", "coco_panoptic"])
 def test_video_of_several_frames_is_refused(tmp_path: Path, format_name: str):
-    scene = get_format("ytvis").scene("train", size=(48, 64), num_frames=2)
+    scene = get_format("ytvis_2019").scene("train", size=(48, 64), num_frames=2)
     videos = make_videos(scene, num_videos=1, seed=0, split="train")
     with pytest.raises(ValueError, match="train_00000 has 2 frames, but COCO has still images"):
         get_format(format_name).write(tmp_path, "train2017", videos)

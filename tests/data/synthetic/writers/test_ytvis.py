@@ -11,7 +11,7 @@ from gvseg.data.synthetic.writers.ytvis import tracks, write_ytvis_2019
 from tests.data.synthetic.round_trip import check_video, write_and_read
 
 
-@pytest.mark.parametrize("format_name", ["ytvis", "ytvis_2021", "ytvis_2022", "ovis"])
+@pytest.mark.parametrize("format_name", ["ytvis_2019", "ytvis_2021", "ytvis_2022", "ovis"])
 def test_labels_read_back_are_those_made(tmp_path: Path, format_name: str):
     videos, records, benchmark = write_and_read(tmp_path, format_name, "train", num_frames=6)
     numbers = []
@@ -24,7 +24,7 @@ def test_labels_read_back_are_those_made(tmp_path: Path, format_name: str):
 @pytest.mark.parametrize(
     ("format_name", "frame_file"),
     [
-        ("ytvis", "ytvis_2019/train/JPEGImages/train_00001/00004.jpg"),
+        ("ytvis_2019", "ytvis_2019/train/JPEGImages/train_00001/00004.jpg"),
         ("ovis", "ovis/train/train_00001/img_0000004.jpg"),
     ],
 )
@@ -37,19 +37,19 @@ def test_frames_lie_where_the_authors_put_them(tmp_path: Path, format_name: str,
 
 @pytest.mark.parametrize("split", ["valid", "test"])
 def test_labels_are_hidden_where_the_authors_hide_them(tmp_path: Path, split: str):
-    _, records, _ = write_and_read(tmp_path, "ytvis", split, num_frames=2)
+    _, records, _ = write_and_read(tmp_path, "ytvis_2019", split, num_frames=2)
     assert "annotations" not in json.loads((tmp_path / f"ytvis_2019/{split}.json").read_text())
     assert all(record["annotated_frames"] == [] for record in records)
 
 
 def test_split_is_not_written_over(tmp_path: Path):
-    write_and_read(tmp_path, "ytvis", "train", num_frames=2)
+    write_and_read(tmp_path, "ytvis_2019", "train", num_frames=2)
     with pytest.raises(FileExistsError, match="train/JPEGImages exists already"):
-        get_format("ytvis").write(tmp_path, "train", [])
+        get_format("ytvis_2019").write(tmp_path, "train", [])
 
 
 def test_crowd_of_some_frames_is_refused(tmp_path: Path):
-    (video, *_), _, _ = write_and_read(tmp_path, "ytvis", "train", num_frames=2)
+    (video, *_), _, _ = write_and_read(tmp_path, "ytvis_2019", "train", num_frames=2)
     first = video.labels[0]
     changed = replace(video, labels=[replace(first, is_crowd=~first.is_crowd), video.labels[1]])
     with pytest.raises(ValueError, match="train_00000 has crowd regions that are none in some"):
