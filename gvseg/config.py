@@ -41,7 +41,7 @@ def load_config(config_file: str | Path, overrides: list[str] | None = None) -> 
     files = _with_bases(path)
     for project in _projects(files):
         if isinstance(project, Path):
-            _import_file(project)
+            import_file(project)
         else:
             _import_project(project, path).add_config(cfg)
     for file, content in files:
@@ -137,17 +137,22 @@ def _import_project(name: str, path: Path) -> ModuleType:
     return importlib.import_module(f"projects.{name}")
 
 
-def _import_file(file: Path) -> None:
-    """Import a file of the user's once, from which worker processes can import it too."""
+def import_file(file: Path) -> None:
+    """Import a Python file of the user's once, as worker processes can do too.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: another module of its name is imported already.
+    """
     path = file.resolve()
     if not path.is_file():
-        raise FileNotFoundError(f"PROJECTS names {file}, which does not exist.")
+        raise FileNotFoundError(f"{file}, named as a project, does not exist.")
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
     imported = getattr(importlib.import_module(path.stem), "__file__", None)
     if imported is None or Path(imported).resolve() != path:
         raise ValueError(
-            f"PROJECTS names {file}, but {imported} is called {path.stem} as well; rename yours."
+            f"{file}, named as a project, is called {path.stem} as {imported} is; rename yours."
         )
 
 
