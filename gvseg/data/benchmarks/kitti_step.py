@@ -97,6 +97,7 @@ KITTI_STEP = Benchmark(
     load_records=load_records,
     read_labels=read_labels,
     metrics=(),
+    # Frames as in deeplab2, the authors' code: data/dataset.py.
     counts={
         "train": Counts(videos=12, frames=5027),
         "val": Counts(videos=9, frames=2981),

@@ -114,4 +114,3 @@ def test_damaged_labels_are_named_on_reading(root: Path):
 
 def test_counts_add_up_to_those_of_the_paper():
     assert sum(counts.videos for counts in VSPW.counts.values()) == 3536
-    assert sum(counts.frames for counts in VSPW.counts.values()) == 251_633
