@@ -9,8 +9,8 @@
 
 The authors' readers shift values to 0..123: 0 becomes 255, all lose 1, 254 (which was 255) becomes
 255. Some files hold 253 too, which turns into 252 there and matches no class by luck alone; here
-it is void, and so is 254. Of the first archive some frames of video 988_f_Xvy_DCPt8 are empty files,
-which the authors offer anew.
+it is void, and so is 254. Some frames of video 988_f_Xvy_DCPt8 are empty files in the archive; the
+authors offer them anew.
 """
 
 from __future__ import annotations
