@@ -96,3 +96,22 @@ def test_strong_augmentation_gives_whole_batches(dataset_name: str, num_classes:
         assert Path(sample["file_names"][0]).is_file()
         targets = sample.get("instances") or sample["sem_seg"]
         assert len(targets) == 2
+
+
+def test_davis_videos_have_one_object_given_in_the_first_frame():
+    benchmark = get_benchmark("davis2016_dev_val")
+    records = load_records("davis2016_dev_val")
+    lengths = {record["video_id"]: record["length"] for record in records}
+    assert lengths == {
+        "blackswan": 50, "bmx-trees": 80, "car-roundabout": 75, "cows": 104, "dance-twirl": 90,
+        "drift-straight": 50, "goat": 90, "libby": 49, "parkour": 100, "soapbox": 99,
+    }  # fmt: skip
+    for record in records:
+        (exemplar,) = benchmark.read_exemplars(record)
+        assert (exemplar.object_id, exemplar.frame_index) == (1, 0)
+        for index in range(record["length"]):
+            labels = benchmark.read_labels(record, index)
+            assert labels.size == (480, 854)
+            assert set(labels.segments.ids.tolist()) <= {1}
+            if index == 0:
+                np.testing.assert_array_equal(labels.segments.mask(0), exemplar.mask)
