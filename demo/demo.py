@@ -31,7 +31,7 @@ with warnings.catch_warnings():
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIP = ROOT / "demo/data/pedestrians.mp4"
-CONFIG = ROOT / "configs/coco128/gvseg_effnet_lite0.yaml"
+CONFIG = ROOT / "configs/coco128/demo.yaml"
 WEIGHTS = ROOT / "demo/data/gvseg_coco128_effnet_lite0.safetensors"
 STAGE_TITLES = {
     "read": "read (beside the rest)",
