@@ -167,11 +167,13 @@ def test_file_of_the_user_is_imported_once_from_beside_the_yaml_that_names_it(tm
 @pytest.mark.usefixtures("own_path")
 def test_file_that_cannot_be_imported_is_named(tmp_path):
     path = write(tmp_path / "leaf.yaml", {"PROJECTS": ["nowhere.py"]})
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.py, which does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.py, named as a project, does not exist"):
         load_config(path)
     (tmp_path / "json.py").write_text("")
     path = write(tmp_path / "leaf.yaml", {"PROJECTS": ["json.py"]})
-    with pytest.raises(ValueError, match=r"json\.py, but .* is called json as well; rename yours"):
+    with pytest.raises(
+        ValueError, match=r"json\.py, named as a project, is called json as .* is; rename yours"
+    ):
         load_config(path)
 
 

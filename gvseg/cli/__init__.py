@@ -13,9 +13,18 @@ from gvseg.cli import (
     convert_weights,
     make_synthetic,
     show_data,
+    split,
 )
 
-VERBS = (check_data, convert_vipseg, convert_vspw, convert_weights, make_synthetic, show_data)
+VERBS = (
+    check_data,
+    convert_vipseg,
+    convert_vspw,
+    convert_weights,
+    make_synthetic,
+    show_data,
+    split,
+)
 
 
 def main(argv: list[str] | None = None) -> int:
