@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from detectron2.config import CfgNode
+
 from gvseg.config import load_config
 from gvseg.data.benchmark import Benchmark, Record, datasets_root, get_benchmark
 from gvseg.data.clip_mapper import ClipMapper
@@ -32,7 +34,8 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
                         help="of each video (default: 4)")  # fmt: skip
     parser.add_argument("--train", action="store_true", help="show clips as the config draws and "
                         "augments them for training")  # fmt: skip
-    parser.add_argument("--config-file", type=Path, help="whose INPUT --train follows")
+    parser.add_argument("--config-file", type=Path, help="whose INPUT --train follows, and whose "
+                        "PROJECTS register the dataset where it is one of your own")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="of --train (default: 0)")
     parser.set_defaults(run=run)
 
@@ -47,10 +50,12 @@ def run(args: argparse.Namespace) -> None:
     output = args.output or Path(f"{args.dataset}.png")
     if output.suffix != ".png":
         raise ValueError(f"{output} must end in .png.")
-    if args.train != (args.config_file is not None):
-        raise ValueError("--train and --config-file go together; give both or neither.")
+    if args.train and args.config_file is None:
+        raise ValueError("--train needs a --config-file, which says how clips are made.")
     if args.videos < 1 or args.frames < 1:
         raise ValueError("--videos and --frames count from 1.")
+    overrides = ["INPUT.SAMPLING_FRAME_NUM", str(args.frames)]
+    cfg = None if args.config_file is None else load_config(args.config_file, overrides)
     benchmark = get_benchmark(args.dataset)
     # What is missing is for check-data to list; the rest can be looked at.
     records = benchmark.load_records(
@@ -62,8 +67,8 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"Dataset {args.dataset} has no video.")
     positions = np.linspace(0, len(records) - 1, min(args.videos, len(records))).round().astype(int)
     chosen = [dict(records[position], dataset_name=args.dataset) for position in positions]
-    if args.train:
-        rows = list(_training_rows(chosen, benchmark, args))
+    if args.train and cfg is not None:
+        rows = list(_training_rows(chosen, benchmark, cfg, args.seed))
     else:
         rows = [video_row(record, benchmark, args.frames) for record in chosen]
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -73,11 +78,9 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _training_rows(
-    records: list[Record], benchmark: Benchmark, args: argparse.Namespace
+    records: list[Record], benchmark: Benchmark, cfg: CfgNode, seed: int
 ) -> Iterator[Row]:
-    overrides = ["INPUT.SAMPLING_FRAME_NUM", str(args.frames)]
-    cfg = load_config(args.config_file, overrides)
-    mapper, rng = ClipMapper(cfg, benchmark), np.random.default_rng(args.seed)
+    mapper, rng = ClipMapper(cfg, benchmark), np.random.default_rng(seed)
     for record in records:
         sample = mapper(record, rng)
         if sample is None:

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from gvseg.cli import main
+from tests.cli.own_data import own_dataset
 from tests.data.small_benchmarks import write_camvid, write_coco128
 
 FRAME, LABELS = "camvid/val/0016E5_07963.png", "camvid/valannot/0016E5_07963.png"
@@ -86,3 +87,14 @@ def test_fix_leaves_alone_what_has_no_repair(root: Path):
     assert check(root, "--fix") == 1
     after = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
     assert after == before | {root / FRAME: b""}
+
+
+def test_dataset_of_ones_own_is_checked_by_the_config_that_registers_it(tmp_path: Path, capsys):
+    with own_dataset(tmp_path, "checked_cars") as config:
+        arguments = ["check-data", "checked_cars", "--config-file", str(config), "--workers", "1"]
+        assert main(arguments) == 0
+        assert "1 videos, 3 frames, 2 objects" in capsys.readouterr().out
+        damaged = tmp_path / "masks" / "street" / "1.png"
+        damaged.write_bytes(damaged.read_bytes()[:-1])
+        assert main(arguments) == 1
+        assert f"{damaged} is truncated" in capsys.readouterr().out

@@ -4,6 +4,7 @@ import pytest
 from PIL import Image
 
 from gvseg.cli import main
+from tests.cli.own_data import own_dataset
 from tests.data.small_benchmarks import write_camvid, write_coco128
 
 CONFIG = Path(__file__).parents[2] / "configs" / "camvid" / "gvseg_effnet_lite0.yaml"
@@ -67,8 +68,8 @@ def test_what_is_missing_is_told_and_the_rest_shown(root: Path, caplog):
     ("arguments", "message"),
     [
         (["--output", "sheet.jpg"], "sheet.jpg must end in .png"),
-        (["--train"], "--train and --config-file go together"),
-        (["--config-file", "a.yaml"], "--train and --config-file go together"),
+        (["--train"], "--train needs a --config-file"),
+        (["--config-file", "a.yaml"], "Config file a.yaml does not exist"),
         (["--videos", "0"], "count from 1"),
     ],
 )
@@ -82,3 +83,10 @@ def test_damaged_file_is_named(root: Path, capsys):
     labels.write_bytes(labels.read_bytes()[:60])
     assert show(root, "--videos", "9") == 1
     assert f"{labels} cannot be read" in capsys.readouterr().err
+
+
+def test_dataset_of_ones_own_is_shown_by_the_config_that_registers_it(tmp_path: Path):
+    with own_dataset(tmp_path, "shown_cars") as config:
+        arguments = ["--config-file", str(config), "--frames", "3"]
+        assert show(tmp_path, *arguments, dataset="shown_cars") == 0
+    assert sheet_size(tmp_path)[0] > 3 * 400

@@ -76,7 +76,9 @@ def test_whole_set_is_clean_and_reads(make_case, format_name: str):
     assert [str(finding.problem) for finding in report.problems] == []
     assert report.num_videos == 3
     assert all(number >= 1 for number in read_all(case))
+    # Else some of its corruptions were never tried.
     assert ("label_files" in case.record) == (format_name in IMAGES)
+    assert "annotation_file" not in case.record or has_json(format_name)
 
 
 @pytest.mark.parametrize(("format_name", "corruption"), CASES)
