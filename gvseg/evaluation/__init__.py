@@ -1,5 +1,23 @@
-"""Metrics with named protocols, and the evaluator that feeds them."""
+"""Metrics with named protocols, and the evaluator that feeds them.
 
-from gvseg.evaluation.video_evaluator import METRICS, VideoEvaluator, VideoMetric, build_evaluator
+VPQ, STQ and VSS need NumPy alone, so the evaluator, which needs detectron2, is imported on demand.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gvseg.evaluation.video_evaluator import (
+        METRICS,
+        VideoEvaluator,
+        VideoMetric,
+        build_evaluator,
+    )
 
 __all__ = ["METRICS", "VideoEvaluator", "VideoMetric", "build_evaluator"]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  (classes, a function and a table)
+    if name in __all__:
+        return getattr(import_module("gvseg.evaluation.video_evaluator"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

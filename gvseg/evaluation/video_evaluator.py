@@ -7,6 +7,7 @@ import logging
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,7 +25,9 @@ from gvseg.data.benchmark import (
 )
 from gvseg.data.loader import load_records
 from gvseg.data.segments import FrameLabels, check_size
+from gvseg.evaluation import vpq
 from gvseg.evaluation.coco_ap import InstanceApMetric
+from gvseg.evaluation.stq import SegmentationTrackingMetric
 from gvseg.evaluation.vss import VideoSemanticMetric
 from gvseg.structures import FrameSegments
 
@@ -58,9 +61,30 @@ class VideoMetric(Protocol):
         ...
 
 
+def _vpq(benchmark: Benchmark, protocol: vpq.VpqProtocol) -> VideoMetric:
+    classes = benchmark.classes
+    return vpq.VideoPanopticMetric(classes.names, classes.is_thing, protocol)
+
+
+def _stq(benchmark: Benchmark, first_is_crowd: bool = False) -> VideoMetric:
+    classes = benchmark.classes
+    return SegmentationTrackingMetric(
+        classes.names, classes.is_thing, first_is_crowd=first_is_crowd
+    )
+
+
 # Protocol names, as benchmarks list them: what is measured / whose definition.
 METRICS: dict[str, Callable[[Benchmark], VideoMetric]] = {
+    "vpq/vipseg": partial(_vpq, protocol=vpq.VIPSEG),
+    "vpq/vipseg_script": partial(_vpq, protocol=vpq.VIPSEG_SCRIPT),
+    "vpq/cityscapes_vps": partial(_vpq, protocol=vpq.CITYSCAPES_VPS),
+    "vpq/kitti_step": partial(_vpq, protocol=vpq.KITTI_STEP),
+    "stq/vipseg": _stq,
+    "stq/vipseg_script": partial(_stq, first_is_crowd=True),
+    "stq/cityscapes_vps": _stq,  # not the benchmark's own measure
+    "stq/kitti_step": _stq,
     "vss/vspw": lambda benchmark: VideoSemanticMetric(benchmark.classes.names),
+    "vss/vspw_strict": lambda benchmark: VideoSemanticMetric(benchmark.classes.names, strict=True),
     "ap/coco": lambda benchmark: InstanceApMetric(benchmark.classes.names),
 }
 

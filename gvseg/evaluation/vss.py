@@ -1,36 +1,45 @@
 """Video semantic segmentation: mIoU and its kin, and consistency over time (mVC), as VSPW scores.
 
 T frames, (H, W) pixels, K classes. Labels are class indices; 255 in the truth is void. A prediction
-should name a class for every pixel; one outside 0..K-1 counts as a miss of what is there.
+should name a class for every pixel; one outside 0..K-1 counts as a miss of what is there. Needs
+NumPy alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gvseg.data.benchmark import Record
-from gvseg.data.segments import IGNORE_LABEL, FrameLabels, class_map
-from gvseg.structures import FrameSegments
+from gvseg.evaluation.frame_pairs import VOID, JointRuns, frame_name, index_map_of
+
+if TYPE_CHECKING:  # these import torch and detectron2
+    from gvseg.data.benchmark import Record
+    from gvseg.data.segments import FrameLabels
+    from gvseg.structures import FrameSegments
 
 
 def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, num_classes: int) -> np.ndarray:
     """Count labelled pixels by true and predicted class: (K, K+1) int64, last column "no class".
+
+    Raises:
+        ValueError: sizes differ, or the truth has a class outside 0..K-1 that is not void.
 
     Two rows of three pixels, two classes::
 
         truth  0 0 1     prediction  0 1 1     counts  1 2 0
                0 1 255               1 7 0             0 1 1
     """
-    is_labelled = truth != IGNORE_LABEL
-    rows = truth[is_labelled].astype(np.int64)
-    columns = prediction[is_labelled].astype(np.int64)
-    columns = np.where((columns >= 0) & (columns < num_classes), columns, num_classes)
-    cells = np.bincount(
-        rows * (num_classes + 1) + columns, minlength=num_classes * (num_classes + 1)
-    )
-    return cells.reshape(num_classes, num_classes + 1)
+    _check_sizes(truth, prediction)
+    runs = JointRuns.of(truth, prediction)
+    rows, columns = (labels.astype(np.intp) for labels in runs.values)
+    rows[rows == VOID] = num_classes
+    if rows.min() < 0 or rows.max() > num_classes:
+        raise ValueError(f"The truth has classes outside 0..{num_classes - 1} other than {VOID}.")
+    columns[(columns < 0) | (columns >= num_classes)] = num_classes
+    size = num_classes + 1
+    return runs.count(rows * size + columns, (size, size))[:-1]
 
 
 def class_iou(confusion: np.ndarray) -> np.ndarray:
@@ -67,55 +76,97 @@ def semantic_scores(confusion: np.ndarray) -> dict[str, float]:
     }
 
 
-def video_consistency(truth: np.ndarray, prediction: np.ndarray, window: int) -> np.ndarray:
-    """Return the consistency of each window of frames, (T - window,), NaN where truth never rests.
+def video_consistency(
+    truth: np.ndarray, prediction: np.ndarray, window: int, *, strict: bool = False
+) -> np.ndarray:
+    """Return the consistency of each window of frames, NaN where truth never rests.
 
-    Of the pixels whose true label stays the same over the window (void is a label like any other),
-    the share on which the prediction stays the same. As in the official code the two are not
-    compared with each other, so a constant wrong label is consistent, and the last window is left
-    out.
+    As in the official code: of the pixels whose true label stays the same over the window (void is
+    a label like any other), the share on which the prediction stays the same. The two are not
+    compared with each other, so a constant wrong label is consistent. The last window is left out,
+    so (T - window,).
 
     Args:
         truth: (T, H, W) labels.
         prediction: (T, H, W) labels.
         window: frames.
+        strict: of the pixels whose true label stays the same and is not void, the share on which
+            the prediction is right all the time; with the last window, so (T - window + 1,).
+
+    Raises:
+        ValueError: sizes differ.
 
     Four frames of one row of two pixels, window 2. Truth rests on both pixels between frames 0 and
-    1, on one between 1 and 2; frames 2 and 3 are the window left out: scores 1/2 and 1::
+    1, on one between 1 and 2; frames 2 and 3 are the window left out: scores 1/2 and 1. Strictly
+    they are 0, 0, and 1/2 for the last window::
 
-        truth  0 5 | 0 5 | 0 6 | 0 6     prediction  1 2 | 1 3 | 1 3 | 1 3
+        truth  0 5 | 0 5 | 0 6 | 0 6     prediction  1 2 | 1 3 | 1 6 | 1 6
     """
+    _check_sizes(truth, prediction)
     scores = []
-    for start in range(max(len(truth) - window, 0)):
+    for start in range(max(len(truth) - window + strict, 0)):
         frames = slice(start, start + window)
-        truth_rests = (truth[frames] == truth[start]).all(axis=0)
-        prediction_rests = (prediction[frames] == prediction[start]).all(axis=0)
-        scores.append(_share(truth_rests, prediction_rests))
+        rests = (truth[frames] == truth[start]).all(axis=0)
+        if strict:
+            rests &= truth[start] != VOID
+            holds = (prediction[frames] == truth[frames]).all(axis=0)
+        else:
+            holds = (prediction[frames] == prediction[start]).all(axis=0)
+        scores.append(_share(rests, holds))
     return np.array(scores)
 
 
-def _share(truth_rests: np.ndarray, prediction_rests: np.ndarray) -> float:
-    num_resting = np.count_nonzero(truth_rests)
+def _share(rests: np.ndarray, holds: np.ndarray) -> float:
+    num_resting = np.count_nonzero(rests)
     if num_resting == 0:
         return float("nan")
-    return np.count_nonzero(truth_rests & prediction_rests) / num_resting
+    return np.count_nonzero(rests & holds) / num_resting
 
 
-class RestingPixels:
-    """For how many frames in a row each pixel has kept its label."""
+def _check_sizes(truth: np.ndarray, prediction: np.ndarray) -> None:
+    if truth.shape != prediction.shape:
+        raise ValueError(
+            f"The prediction has the size {prediction.shape}, but the truth has {truth.shape}."
+        )
 
-    def __init__(self, labels: np.ndarray) -> None:
-        self._labels = labels
-        self._num_frames = np.ones(labels.shape, dtype=np.int32)
 
-    def update(self, labels: np.ndarray) -> None:
-        """Take in the next frame, (H, W)."""
-        self._num_frames = np.where(labels == self._labels, self._num_frames + 1, 1)
-        self._labels = labels
+class RunningConsistency:
+    """`video_consistency` of one video, fed frame by frame; holds pixels of one frame.
 
-    def over(self, window: int) -> np.ndarray:
-        """Return where the label was the same in all of the last `window` frames, (H, W) bool."""
-        return self._num_frames >= window
+    For each pixel it knows since which frame the truth rests and since which the prediction holds.
+
+    Args:
+        size: height and width in pixels.
+        strict: compare the prediction with the truth, and leave void out.
+    """
+
+    def __init__(self, size: tuple[int, int], *, strict: bool) -> None:
+        self.strict = strict
+        self._num_frames = 0
+        self._rests_since = np.zeros(size, dtype=np.int32)
+        self._holds_since = np.zeros(size, dtype=np.int32)
+        self._previous: tuple[np.ndarray, np.ndarray] | None = None
+
+    def update(self, truth: np.ndarray, prediction: np.ndarray) -> None:
+        """Take in the next frame, labels (H, W)."""
+        frame_index = self._num_frames
+        self._num_frames += 1
+        if self._previous is not None:
+            self._rests_since[truth != self._previous[0]] = frame_index
+            if not self.strict:
+                self._holds_since[prediction != self._previous[1]] = frame_index
+        if self.strict:
+            # What does not hold in this frame can do so from the next one on.
+            self._rests_since[truth == VOID] = self._num_frames
+            self._holds_since[prediction != truth] = self._num_frames
+        self._previous = truth, prediction
+
+    def over(self, window: int) -> float:
+        """Return the consistency of the last `window` frames, NaN where there are not so many."""
+        first = self._num_frames - window
+        if first < 0:
+            return float("nan")
+        return _share(self._rests_since <= first, self._holds_since <= first)
 
 
 class VideoSemanticMetric:
@@ -127,42 +178,72 @@ class VideoSemanticMetric:
     Args:
         class_names: K names.
         windows: lengths for which mVC is wanted.
+        strict: mVC compares the prediction with the truth, leaves void out, and counts the last
+            window of each video.
     """
 
-    def __init__(self, class_names: Sequence[str], windows: Sequence[int] = (8, 16)) -> None:
+    def __init__(
+        self,
+        class_names: Sequence[str],
+        windows: Sequence[int] = (8, 16),
+        *,
+        strict: bool = False,
+    ) -> None:
         self.class_names = tuple(class_names)
+        self.strict = strict
         num_classes = len(self.class_names)
         self.confusion = np.zeros((num_classes, num_classes + 1), dtype=np.int64)
         self.consistency_sum = dict.fromkeys(windows, 0.0)
         self.num_windows = dict.fromkeys(windows, 0)
-        self._truth: RestingPixels | None = None
-        self._prediction: RestingPixels | None = None
+        self._consistency: RunningConsistency | None = None
 
     def update(self, record: Record, truth: FrameLabels, prediction: FrameSegments) -> None:
-        """Take in the next frame of a video."""
-        true_classes = class_map(truth.segments)
-        predicted_classes = class_map(prediction)
-        self.confusion += confusion_matrix(true_classes, predicted_classes, len(self.class_names))
-        if self._truth is None or self._prediction is None:
-            self._truth = RestingPixels(true_classes)
-            self._prediction = RestingPixels(predicted_classes)
-        else:
-            # Only now is it known that the frame before is not the last, so its window counts.
-            self._score_windows(self._truth, self._prediction)
-            self._truth.update(true_classes)
-            self._prediction.update(predicted_classes)
+        """Take in the next frame of a video.
 
-    def _score_windows(self, truth: RestingPixels, prediction: RestingPixels) -> None:
+        Raises:
+            ValueError: sizes differ, or a class is unknown.
+        """
+        frame = frame_name(record, prediction.frame_index)
+        true_classes = _class_map(truth.segments, f"The annotation of {frame}")
+        predicted_classes = _class_map(prediction, f"The prediction of {frame}")
+        self.update_maps(true_classes, predicted_classes, frame)
+
+    def update_maps(
+        self, truth: np.ndarray, prediction: np.ndarray, frame: str = "a frame"
+    ) -> None:
+        """Take in the next frame of a video, as labels (H, W) that the caller leaves as they are.
+
+        Args:
+            truth: class indices, 255 for void.
+            prediction: class indices.
+            frame: what the frame is called in errors.
+
+        Raises:
+            ValueError: sizes differ, or a class is unknown.
+        """
+        try:
+            self.confusion += confusion_matrix(truth, prediction, len(self.class_names))
+        except ValueError as error:
+            raise ValueError(f"In {frame}: {error}") from None
+        if self._consistency is None:
+            self._consistency = RunningConsistency(truth.shape, strict=self.strict)
+        elif not self.strict:
+            # Only now is it known that the frame before is not the last, so its window counts.
+            self._score_windows(self._consistency)
+        self._consistency.update(truth, prediction)
+        if self.strict:
+            self._score_windows(self._consistency)
+
+    def _score_windows(self, consistency: RunningConsistency) -> None:
         for window in self.consistency_sum:
-            # NaN while the video is shorter than the window: nothing has rested for so long.
-            share = _share(truth.over(window), prediction.over(window))
+            share = consistency.over(window)
             if not np.isnan(share):
                 self.consistency_sum[window] += share
                 self.num_windows[window] += 1
 
-    def end_video(self, record: Record) -> None:
+    def end_video(self, record: Record | None = None) -> None:
         """Forget the pixels of the video."""
-        self._truth = self._prediction = None
+        self._consistency = None
 
     def merge(self, other: VideoSemanticMetric) -> None:
         """Add what another process counted."""
@@ -182,14 +263,33 @@ class VideoSemanticMetric:
         return scores
 
     def notes(self) -> list[str]:
-        """Say why a score is NaN."""
+        """Say why a score is NaN, and which pixels no prediction is given for."""
         notes = []
         if not self.confusion.any():
             notes.append("mIoU is undefined: no pixel of the truth is labelled.")
         for window, num_windows in self.num_windows.items():
             if num_windows == 0:
+                num_frames = f"{window} frames" if self.strict else f"over {window} frames"
                 notes.append(
-                    f"mVC{window} is undefined: no video has over {window} frames with a pixel at "
-                    "rest."
+                    f"mVC{window} is undefined: no video has {num_frames} with a pixel at rest."
                 )
+        num_classes = len(self.class_names)
+        num_absent = num_classes - np.count_nonzero(self.confusion.any(axis=1))
+        if num_absent:
+            notes.append(
+                f"{num_absent} of {num_classes} classes are not annotated and do not count."
+            )
+        num_pixels = int(self.confusion[:, -1].sum())
+        if num_pixels:
+            notes.append(
+                f"{num_pixels} labelled pixels have no predicted class and count as misses. The "
+                "official script would take them for pixels of other classes or fail."
+            )
         return notes
+
+
+def _class_map(segments: FrameSegments, what: str) -> np.ndarray:
+    """Return the class of every pixel, (H, W) int16, 255 for void."""
+    # Position -1 is void and so reads the last entry.
+    classes = np.append(segments.classes, VOID).astype(np.int16)
+    return np.take(classes, index_map_of(segments, what), mode="wrap")

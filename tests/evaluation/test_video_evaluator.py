@@ -122,8 +122,7 @@ def test_finished_video_leaves_no_pixels_behind():
     metric = evaluator._metrics["vss/vspw"]
     held = [value for value in vars(metric).values() if isinstance(value, np.ndarray)]
     assert [array.shape for array in held] == [(11, 12)]
-    assert metric._truth is None
-    assert metric._prediction is None
+    assert metric._consistency is None
 
 
 def test_skipped_frame_is_named_with_its_video():
