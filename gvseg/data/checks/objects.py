@@ -23,12 +23,17 @@ class ObjectCheck:
 
     Args:
         benchmark: whose labels are shown.
+        record: of the video; one with `tracks` lists its objects.
     """
 
-    def __init__(self, benchmark: Benchmark) -> None:
+    def __init__(self, benchmark: Benchmark, record: Record) -> None:
         self.class_names = benchmark.classes.names
         self.is_object = np.array(benchmark.classes.is_thing) & benchmark.task.has_instances
-        self.class_of_id: dict[int, int] = {}
+        self.class_of_id: dict[int, int] = {
+            track["id"]: track["class_index"]
+            for track in record.get("tracks", [])
+            if not track["iscrowd"]
+        }
         self.visible_ids: set[int] = set()
 
     @property

@@ -30,7 +30,7 @@ def check_video(record: Record, benchmark: Benchmark) -> VideoFindings:
     findings = list(_record_findings(record))
     if findings:
         return VideoFindings(findings)
-    objects = ObjectCheck(benchmark)
+    objects = ObjectCheck(benchmark, record)
     findings.extend(_frame_findings(record))
     findings.extend(_label_findings(record, benchmark, objects))
     findings.extend(objects.findings(place_of(record)))

@@ -222,6 +222,20 @@ class TestObjects:
         assert (finding.kind, finding.is_note) == ("object never visible", True)
         assert "object 7" in finding.problem.what
 
+    def test_object_that_is_listed_and_has_no_mask_at_all_is_noted(
+        self, record: Record, benchmark: Benchmark
+    ):
+        record["tracks"] = [
+            {"id": 7, "class_index": CAT, "iscrowd": False},
+            {"id": 8, "class_index": CAT, "iscrowd": False},
+            {"id": 9, "class_index": CAT, "iscrowd": True},
+        ]
+        result = check_video(record, benchmark)
+        (finding,) = result.findings
+        assert (finding.kind, finding.is_note) == ("object never visible", True)
+        assert "object 8" in finding.problem.what
+        assert result.num_objects == 3
+
 
 class TestExemplars:
     mask = np.ones(SIZE, dtype=bool)
