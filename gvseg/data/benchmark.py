@@ -80,6 +80,7 @@ class Benchmark:
     read_exemplars: Callable[[Record], list[Exemplar]] | None = None  # to test with, for EVS
     counts: Mapping[str, Counts] = field(default_factory=dict)  # by split, for the checker
     known_bugs: tuple[KnownBug, ...] = ()  # for the checker
+    submission: str | None = None  # format of predictions, key of gvseg.evaluation.submissions
 
     @property
     def dataset_names(self) -> tuple[str, ...]:

@@ -33,18 +33,22 @@ class ValueMeanings:
     is_crowd: np.ndarray  # (V,) bool
 
 
-def read_rgb_values(path: str | Path) -> np.ndarray:
+def read_rgb_values(path: str | Path, kind: str = "Annotation") -> np.ndarray:
     """Return R + 256 G + 65536 B of every pixel of a colour image, (H, W) int32.
+
+    Args:
+        path: the file.
+        kind: what the file is to the user, for errors.
 
     Raises:
         FileNotFoundError: there is no such file.
         OSError: the file is truncated or is no image.
         ValueError: the image has not three channels.
     """
-    with open_image(path, "Annotation") as image:
+    with open_image(path, kind) as image:
         if image.mode != "RGB":
             raise ValueError(
-                f"Annotation {path} is an image of mode {image.mode}; numbers in colours need RGB."
+                f"{kind} {path} is an image of mode {image.mode}; numbers in colours need RGB."
             )
         # With a fourth byte each pixel is one little-endian integer, which spares three passes.
         pixels = np.asarray(image.convert("RGBA"))

@@ -142,6 +142,7 @@ def panoptic_record(
         "width": width,
         "length": len(frames),
         "file_names": [str(frame.path) for frame in frames],
+        "image_ids": [frame.image_id for frame in frames],
         "label_files": [None if labels is None else labels.label_file for labels in labelled],
         "segments": [None if labels is None else labels.segments for labels in labelled],
         "annotation_file": str(json_file),

@@ -88,18 +88,22 @@ def front_map(segments: FrameSegments) -> np.ndarray:
     return front
 
 
-def read_id_image(path: str | Path) -> np.ndarray:
+def read_id_image(path: str | Path, kind: str = "Annotation") -> np.ndarray:
     """Return the ids of a one-channel image (grey of 8 or 16 bits, or palette), (H, W) int32.
+
+    Args:
+        path: the file.
+        kind: what the file is to the user, for errors.
 
     Raises:
         FileNotFoundError: there is no such file.
         OSError: the file is truncated or is no image.
         ValueError: the image has colour channels, so its values are no ids.
     """
-    with open_image(path, "Annotation") as image:
+    with open_image(path, kind) as image:
         if image.mode not in _ID_MODES:
             raise ValueError(
-                f"Annotation {path} is an image of mode {image.mode}; ids need one channel, grey "
+                f"{kind} {path} is an image of mode {image.mode}; ids need one channel, grey "
                 "or palette."
             )
         return np.array(image).astype(np.int32)

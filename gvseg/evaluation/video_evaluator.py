@@ -28,6 +28,7 @@ from gvseg.data.segments import FrameLabels, check_size
 from gvseg.evaluation import vpq
 from gvseg.evaluation.coco_ap import InstanceApMetric
 from gvseg.evaluation.stq import SegmentationTrackingMetric
+from gvseg.evaluation.vos import DavisMetric, YouTubeVosMetric
 from gvseg.evaluation.vss import VideoSemanticMetric
 from gvseg.structures import FrameSegments
 
@@ -86,6 +87,10 @@ METRICS: dict[str, Callable[[Benchmark], VideoMetric]] = {
     "vss/vspw": lambda benchmark: VideoSemanticMetric(benchmark.classes.names),
     "vss/vspw_strict": lambda benchmark: VideoSemanticMetric(benchmark.classes.names, strict=True),
     "ap/coco": lambda benchmark: InstanceApMetric(benchmark.classes.names),
+    "vos/davis2016": lambda benchmark: DavisMetric(),
+    "vos/davis2017": lambda benchmark: DavisMetric(),
+    "vos/youtube_vos": lambda benchmark: YouTubeVosMetric(),
+    "vos/youtube_vos_excl_last": lambda benchmark: YouTubeVosMetric(skip_last=True),
 }
 
 

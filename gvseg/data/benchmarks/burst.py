@@ -111,6 +111,7 @@ def _benchmark(name: str, splits: tuple[str, ...], kind: str | None = None) -> B
         metrics=(),
         read_exemplars=None if kind is None else partial(read_exemplars, kind),
         counts={split: _COUNTS[split] for split in splits if split in _COUNTS},
+        submission="burst_json",
         known_bugs=(KnownBug("masks of no pixels", find_null_mask, drop_null_masks),),
     )
 

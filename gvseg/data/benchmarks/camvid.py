@@ -89,4 +89,5 @@ CAMVID = Benchmark(
     load_records=load_records,
     read_labels=read_labels,
     metrics=("vss/vspw",),
+    submission="class_images",
 )

@@ -66,10 +66,16 @@ def load_records(root: Path, split: str, *, report: Report = raise_problem) -> l
     else:
         list_file = folder / f"im_all_info_{split}_city_vps.json"
         videos = _whole_videos(list_file, folder / split / "img_all", labelled, report)
-    return [
+    records = [
         panoptic_record(video_id, frames, annotations, json_file, report=report)
         for video_id, frames in sorted(videos.items())
     ]
+    labelled_ids = {frame.image_id for frame in labelled.values()}
+    for record in records:
+        record["submitted_frames"] = [
+            index for index, image_id in enumerate(record["image_ids"]) if image_id in labelled_ids
+        ]
+    return records
 
 
 def read_labels(record: Record, frame_index: int) -> FrameLabels:
@@ -153,6 +159,7 @@ CITYSCAPES_VPS = Benchmark(
     load_records=load_records,
     read_labels=read_labels,
     metrics=(),
+    submission="cityscapes_vps",
     counts={
         "train": Counts(videos=400, frames=2400),
         "val": Counts(videos=50, frames=300),

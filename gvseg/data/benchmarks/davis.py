@@ -91,9 +91,10 @@ def _benchmark(
         splits=tuple(counts),
         load_records=partial(load_records, folder, year),
         read_labels=partial(read_object_labels, is_single=is_single),
-        metrics=(),
+        metrics=("vos/davis2016" if is_single else "vos/davis2017",),
         read_exemplars=partial(read_exemplars, kind, is_single),
         counts=counts,
+        submission="object_masks" if is_single else "object_images",
     )
 
 

@@ -103,5 +103,6 @@ KITTI_STEP = Benchmark(
         "val": Counts(videos=9, frames=2981),
         "test": Counts(videos=29, frames=11_095),
     },
+    submission="step_images",
     known_bugs=(KnownBug("thing without a number", _find_things_without_number),),
 )

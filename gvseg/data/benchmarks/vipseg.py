@@ -111,4 +111,5 @@ VIPSEG = Benchmark(
     read_labels=read_labels,
     metrics=(),
     counts=COUNTS,
+    submission="vipseg",
 )

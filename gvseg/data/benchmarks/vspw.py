@@ -94,6 +94,7 @@ def _benchmark(name: str, folder_name: str) -> Benchmark:
             "val": Counts(videos=343),
             "test": Counts(videos=387),
         },
+        submission="class_images",
         known_bugs=(KnownBug("value 253 or 254", _find_stray_values, _repair_stray_values),),
     )
 

@@ -152,9 +152,10 @@ def _benchmark(year: int, kind: str) -> Benchmark:
         splits=tuple(_COUNTS[year]),
         load_records=partial(load_records, year),
         read_labels=read_object_labels,
-        metrics=(),
+        metrics=("vos/youtube_vos",),
         read_exemplars=partial(read_exemplars, kind),
         counts=_COUNTS[year],
+        submission="object_images",
     )
 
 

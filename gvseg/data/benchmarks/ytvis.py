@@ -71,6 +71,7 @@ def _benchmark(
         read_labels=read_video_labels,
         metrics=(),
         counts=counts,
+        submission="track_json",
     )
 
 
