@@ -1,4 +1,4 @@
-"""Real sets, as they lie under DETECTRON2_DATASETS, are clean and have the counts of their README."""
+"""Real sets, as they lie under DETECTRON2_DATASETS, are clean and have the counts they should."""
 
 import os
 
