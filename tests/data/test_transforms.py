@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 from fvcore.transforms.transform import CropTransform, HFlipTransform, Transform, TransformList
+from PIL import Image
 
 from gvseg.data.transforms import (
     PAD_VALUE,
@@ -25,6 +26,27 @@ def test_resized_labels_are_sampled_at_pixel_centres(dtype: type):
         np.arange(81, dtype=dtype).reshape(9, 9)
     )
     assert every_third.tolist() == [[10, 13, 16], [37, 40, 43], [64, 67, 70]]
+
+
+@pytest.mark.parametrize("new_size", [(12, 18), (31, 47), (24, 36), (50, 70), (7, 90)])
+@pytest.mark.parametrize("is_flipped", [False, True])
+def test_frames_are_resized_as_pillow_does(new_size: tuple[int, int], is_flipped: bool):
+    frame = FRAME[:, ::-1] if is_flipped else FRAME
+    resized = ExactResizeTransform(24, 36, *new_size).apply_image(frame)
+    expected = np.asarray(Image.fromarray(frame).resize(new_size[::-1], Image.Resampling.BILINEAR))
+    assert resized.dtype == np.uint8
+    assert resized.shape == (*new_size, 3)
+    difference = np.abs(resized.astype(int) - expected)
+    assert difference.max() <= 1
+    assert difference.mean() < 0.25, "rounding alone, most of it where one side grows a lot"
+
+
+def test_frame_that_may_not_be_written_is_resized_too():
+    frozen = FRAME.copy()
+    frozen.flags.writeable = False
+    resize = ExactResizeTransform(24, 36, 12, 18)
+    np.testing.assert_array_equal(resize.apply_image(frozen), resize.apply_image(FRAME))
+    np.testing.assert_array_equal(frozen, FRAME)
 
 
 class TestResizedCrop:
