@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-import cv2
-
 from gvseg.data.benchmark import (
-    Benchmark,
     Counts,
     Record,
     annotated_frames,
@@ -25,12 +17,12 @@ from gvseg.data.benchmark import (
 from gvseg.data.checks.findings import DatasetReport, Finding
 from gvseg.data.checks.video import VideoFindings, check_video, place_of
 from gvseg.data.problems import Problem
+from gvseg.data.video_processes import map_videos
 
 # Hands on what it is given, of which there are so many, and may show how far it has come.
 Progress = Callable[[Iterable[VideoFindings], int], Iterable[VideoFindings]]
 
 _OF_LISTS = "annotations"  # the kind of what loaders report
-_FRAMES_PER_TASK = 32  # keeps the traffic between processes small where videos are single images
 
 
 def check_dataset(
@@ -69,7 +61,9 @@ def check_dataset(
     report.num_frames = sum(len(annotated_frames(record)) for record in records) or sum(
         record["length"] for record in records
     )
-    with _check_videos(records, benchmark, num_workers) as results:
+    check = partial(check_video, benchmark=benchmark)
+    what = f"checked {benchmark.name}"
+    with map_videos(check, records, num_workers, what=what) as results:
         for result in progress(results, len(records)):
             report.findings.extend(result.findings)
             report.num_objects += result.num_objects
@@ -112,46 +106,3 @@ def _count_findings(report: DatasetReport, counts: Counts) -> Iterator[Finding]:
             what = f"has {number} {name}, but its authors count {official}"
             fix = "download what is missing, or check with --subset where that is meant"
             yield Finding.wrong("count", f"{report.dataset_name} in {report.root}", what, fix)
-
-
-@contextmanager
-def _check_videos(
-    records: list[Record], benchmark: Benchmark, num_workers: int
-) -> Iterator[Iterator[VideoFindings]]:
-    """Give the check of each video, in order, with a memory that does not grow with their number.
-
-    Processes start on entry, before whoever shows progress starts a thread.
-    """
-    if num_workers <= 1:
-        yield map(partial(check_video, benchmark=benchmark), records)
-        return
-    num_frames = sum(record["length"] for record in records)
-    videos_per_task = max(_FRAMES_PER_TASK * len(records) // max(num_frames, 1), 1)
-    # Records can be large, so workers should inherit them rather than have them sent. Where
-    # processes are not forked, they are sent once.
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
-    pool = ProcessPoolExecutor(
-        num_workers, context, initializer=_start_worker, initargs=(records, benchmark)
-    )
-    try:
-        yield pool.map(_check_in_worker, range(len(records)), chunksize=videos_per_task)
-    except BrokenProcessPool:
-        raise OSError(
-            f"A process was killed while it checked {benchmark.name}; use fewer workers if memory "
-            "ran out."
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-_of_worker: dict[str, tuple[list[Record], Benchmark]] = {}
-
-
-def _start_worker(records: list[Record], benchmark: Benchmark) -> None:
-    cv2.setNumThreads(0)  # workers are the parallelism
-    _of_worker["dataset"] = (records, benchmark)
-
-
-def _check_in_worker(position: int) -> VideoFindings:
-    records, benchmark = _of_worker["dataset"]
-    return check_video(records[position], benchmark)
