@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from gvseg.evaluation.overlaps import ComparedFrame, VideoComparison, positions
+from gvseg.evaluation.overlaps import (
+    ComparedFrame,
+    VideoComparison,
+    positions,
+    true_classes,
+    visible_objects,
+)
 
 if TYPE_CHECKING:  # these import torch and detectron2
     from gvseg.data.benchmark import Record
@@ -244,15 +250,8 @@ class HotaMetric:
         frames = [visible_objects(frame) for frame in self._video.frames]
         track_scores = self._video.track_scores
         self._video = None
-        class_of_truth = {
-            id_: class_index
-            for frame in frames
-            for id_, class_index in zip(
-                frame.truth_ids.tolist(), frame.truth_classes.tolist(), strict=True
-            )
-        }
         class_of_id = {id_: track_scores.best_class(id_) for id_ in track_scores.ids}
-        for class_index, part in class_frames(frames, class_of_truth, class_of_id).items():
+        for class_index, part in class_frames(frames, true_classes(frames), class_of_id).items():
             self.counts[class_index] += count_tracks(part)
 
     def merge(self, other: HotaMetric) -> None:
@@ -292,12 +291,3 @@ class HotaMetric:
             f"HOTA of {', '.join(absent)} is undefined and left out of means: the truth has no "
             "such object."
         ]
-
-
-def visible_objects(frame: ComparedFrame) -> ComparedFrame:
-    """Leave out masks of no pixels, crowd regions, and predictions that lie in one for the most."""
-    overlaps = frame.overlaps
-    areas, in_crowd = overlaps.prediction_areas, overlaps.intersections[frame.is_crowd]
-    is_in_crowd = 2 * in_crowd.max(axis=0, initial=0) > areas
-    is_object = ~frame.is_crowd & (overlaps.truth_areas > 0)
-    return frame.select(np.flatnonzero(is_object), np.flatnonzero((areas > 0) & ~is_in_crowd))

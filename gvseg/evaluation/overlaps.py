@@ -200,6 +200,23 @@ def _take(segments: FrameSegments, kept: np.ndarray) -> FrameSegments:
     )
 
 
+def visible_objects(frame: ComparedFrame) -> ComparedFrame:
+    """Leave out masks of no pixels, crowd regions, and predictions that lie in one for the most."""
+    overlaps = frame.overlaps
+    areas, in_crowd = overlaps.prediction_areas, overlaps.intersections[frame.is_crowd]
+    is_in_crowd = 2 * in_crowd.max(axis=0, initial=0) > areas
+    is_object = ~frame.is_crowd & (overlaps.truth_areas > 0)
+    return frame.select(np.flatnonzero(is_object), np.flatnonzero((areas > 0) & ~is_in_crowd))
+
+
+def true_classes(frames: Iterable[ComparedFrame]) -> dict[int, int]:
+    """Return the class of each true identity of a video, in the order of their first frames."""
+    classes: dict[int, int] = {}
+    for frame in frames:
+        classes |= dict(zip(frame.truth_ids.tolist(), frame.truth_classes.tolist(), strict=True))
+    return classes
+
+
 def positions(ids: np.ndarray, known: Iterable[int]) -> np.ndarray:
     """Return where each id, (N,), stands among the known ones, (N,) int64."""
     position_of_id = {id_: position for position, id_ in enumerate(known)}
