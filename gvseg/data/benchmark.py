@@ -129,9 +129,14 @@ def get_benchmark(dataset_name: str) -> Benchmark:
         ValueError: no registered benchmark has a dataset of this name.
     """
     if dataset_name not in _BENCHMARK_OF_DATASET:
-        known = ", ".join(sorted(_BENCHMARK_OF_DATASET))
+        known = ", ".join(registered_datasets())
         raise ValueError(f"Unknown dataset {dataset_name!r}; registered are {known}.")
     return _BENCHMARK_OF_DATASET[dataset_name]
+
+
+def registered_datasets() -> list[str]:
+    """Return the names of all datasets that `get_benchmark` knows, sorted."""
+    return sorted(_BENCHMARK_OF_DATASET)
 
 
 def annotated_frames(record: Record) -> Sequence[int]:
