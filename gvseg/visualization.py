@@ -104,20 +104,56 @@ def draw_segments(
     if not len(segments):
         return image.copy()
     is_thing = np.array(legend.is_thing)[segments.classes]
-    colors = np.array(
-        [
-            identity_color(int(identity)) if thing else legend.colors[class_index]
-            for identity, class_index, thing in zip(
-                segments.ids, segments.classes, is_thing, strict=True
-            )
-        ],
-        dtype=np.uint8,
-    )
+    colors = _colors(segments, legend)
     picture = _tint(image, _topmost(segments), colors, is_thing)
     _outline(picture, segments, colors, is_thing)
     if with_labels:
-        picture = _label(picture, segments, legend, colors, with_scores)
+        picture = label_segments(picture, segments, legend, with_scores=with_scores)
     return picture
+
+
+def label_segments(
+    picture: np.ndarray,
+    segments: FrameSegments,
+    legend: ClassLegend,
+    *,
+    with_scores: bool = True,
+) -> np.ndarray:
+    """Return a copy of the frame with the labels of its segments, the surest first.
+
+    Args:
+        picture: (H, W, 3) uint8 RGB.
+        segments: of the frame, at its size.
+        legend: of the classes in `segments`.
+        with_scores: write the score too, which annotations do not have.
+    """
+    canvas = Image.fromarray(picture)
+    colors = _colors(segments, legend)
+    labels = _Labels(canvas, is_crowded=len(segments) > CROWD)
+    for position in np.argsort(-segments.scores, kind="stable"):
+        class_index = int(segments.classes[position])
+        name = legend.names[class_index]
+        mask = segments.mask(position)
+        box = _bounding_box(mask)
+        if box is None:
+            continue
+        if legend.is_thing[class_index]:
+            identity = str(segments.ids[position])
+            named = f"{name} {identity}"
+            scored = [f"{named}  {segments.scores[position]:.2f}"] if with_scores else []
+            labels.tag([*scored, named, identity], box, tuple(colors[position].tolist()))
+        elif mask.mean() >= SMALLEST_STUFF:
+            labels.name(name, box, mask)
+    return np.asarray(canvas)
+
+
+def _colors(segments: FrameSegments, legend: ClassLegend) -> np.ndarray:
+    """Return the colour of each segment, (N, 3) uint8: a thing's by identity, stuff's by class."""
+    colors = [
+        identity_color(int(identity)) if legend.is_thing[index] else legend.colors[index]
+        for identity, index in zip(segments.ids, segments.classes, strict=True)
+    ]
+    return np.array(colors, dtype=np.uint8).reshape(-1, 3)
 
 
 def _topmost(segments: FrameSegments) -> np.ndarray:
@@ -144,7 +180,8 @@ def _tint(
     paint = np.append(colors, [[0, 0, 0]], axis=0).astype(np.float32) * opacity[:, None]
     blended = image * (1 - opacity)[topmost][:, :, None]
     blended += paint[topmost]
-    return np.rint(blended, out=blended).astype(np.uint8)
+    # OpenCV draws into rows only, whatever the layout that the frame or the map came in.
+    return np.rint(blended, out=blended).astype(np.uint8, order="C")
 
 
 def _outline(
@@ -164,33 +201,6 @@ def _outline(
         thickness = width if is_thing[position] else max(width // 2, 1)
         color = colors[position] if is_thing[position] else colors[position] * 0.6
         cv2.drawContours(picture, contours, -1, color.tolist(), thickness, cv2.LINE_AA)
-
-
-def _label(
-    picture: np.ndarray,
-    segments: FrameSegments,
-    legend: ClassLegend,
-    colors: np.ndarray,
-    with_scores: bool,
-) -> np.ndarray:
-    """Write the labels of all segments, the surest first."""
-    canvas = Image.fromarray(picture)
-    labels = _Labels(canvas, is_crowded=len(segments) > CROWD)
-    for position in np.argsort(-segments.scores, kind="stable"):
-        class_index = int(segments.classes[position])
-        name = legend.names[class_index]
-        mask = segments.mask(position)
-        box = _bounding_box(mask)
-        if box is None:
-            continue
-        if legend.is_thing[class_index]:
-            identity = str(segments.ids[position])
-            named = f"{name} {identity}"
-            scored = [f"{named}  {segments.scores[position]:.2f}"] if with_scores else []
-            labels.tag([*scored, named, identity], box, tuple(colors[position].tolist()))
-        elif mask.mean() >= SMALLEST_STUFF:
-            labels.name(name, box, mask)
-    return np.asarray(canvas)
 
 
 class _Labels:

@@ -75,6 +75,13 @@ def test_smaller_of_overlapping_objects_lies_in_front():
         np.testing.assert_allclose(drawn[65, 95], expected, atol=1)
 
 
+def test_layout_in_memory_does_not_matter():
+    segments = boxes_to_segments([(40, 40, 80, 80)])
+    expected = draw_segments(GREY, segments, LEGEND)
+    drawn = draw_segments(np.asfortranarray(GREY), segments, LEGEND)
+    np.testing.assert_array_equal(drawn, expected)
+
+
 def test_frame_is_left_as_it_is():
     image = GREY.copy()
     segments = boxes_to_segments([(10, 10, 60, 60)])

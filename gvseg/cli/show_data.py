@@ -15,6 +15,7 @@ from gvseg.config import load_config
 from gvseg.data.benchmark import Benchmark, Record, datasets_root, get_benchmark
 from gvseg.data.clip_mapper import ClipMapper
 from gvseg.data.contact_sheet import Row, join_stills, lay_out, sample_row, video_row
+from gvseg.data.loader import TrainingSource, check_labels, copy_paste_prob
 from gvseg.inference.pictures import write_png
 
 logger = logging.getLogger(__name__)
@@ -63,14 +64,15 @@ def run(args: argparse.Namespace) -> None:
         benchmark.split_of(args.dataset),
         report=lambda problem: logger.warning("%s", problem),
     )
+    records = [dict(record, dataset_name=args.dataset) for record in records]
     if not records:
         raise ValueError(f"Dataset {args.dataset} has no video.")
     positions = np.linspace(0, len(records) - 1, min(args.videos, len(records))).round().astype(int)
-    chosen = [dict(records[position], dataset_name=args.dataset) for position in positions]
     if args.train and cfg is not None:
-        rows = list(_training_rows(chosen, benchmark, cfg, args.seed))
+        check_labels(records, args.dataset)
+        rows = list(_training_rows(records, positions.tolist(), benchmark, cfg, args.seed))
     else:
-        rows = [video_row(record, benchmark, args.frames) for record in chosen]
+        rows = [video_row(records[position], benchmark, args.frames) for position in positions]
     output.parent.mkdir(parents=True, exist_ok=True)
     title = f"{args.dataset}: {len(rows)} of {len(records)} videos"
     write_png(output, lay_out(join_stills(rows, args.frames), title))
@@ -78,12 +80,19 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _training_rows(
-    records: list[Record], benchmark: Benchmark, cfg: CfgNode, seed: int
+    records: list[Record], positions: list[int], benchmark: Benchmark, cfg: CfgNode, seed: int
 ) -> Iterator[Row]:
-    mapper, rng = ClipMapper(cfg, benchmark), np.random.default_rng(seed)
-    for record in records:
-        sample = mapper(record, rng)
+    """Draw a clip of each of some videos; others may lend it objects."""
+    source = TrainingSource(
+        records=records,
+        mapper=ClipMapper(cfg, benchmark),
+        each_frame=False,
+        copy_paste_prob=copy_paste_prob(cfg, benchmark),
+    )
+    rng = np.random.default_rng(seed)
+    for position in positions:
+        sample = source.draw(position, rng)
         if sample is None:
-            logger.warning("%s: no clip shows an object.", record["video_id"])
+            logger.warning("%s: no clip shows an object.", records[position]["video_id"])
         else:
-            yield sample_row(record, sample, benchmark, is_bgr=mapper.is_bgr)
+            yield sample_row(records[position], sample, benchmark, is_bgr=source.mapper.is_bgr)

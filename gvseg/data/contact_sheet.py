@@ -23,7 +23,13 @@ from gvseg.data.segments import IGNORE_LABEL, FrameLabels
 from gvseg.data.transforms import ExactResizeTransform
 from gvseg.structures import Exemplar, FrameSegments
 from gvseg.tasks import Task
-from gvseg.visualization import ClassLegend, bold_font, draw_segments, identity_color
+from gvseg.visualization import (
+    ClassLegend,
+    bold_font,
+    draw_segments,
+    identity_color,
+    label_segments,
+)
 
 _CELL = (300, 400)  # largest height and width of a picture
 _GAP = 8  # pixels between pictures
@@ -63,7 +69,7 @@ def video_row(record: Record, benchmark: Benchmark, num_frames: int) -> Row:
 
 
 def sample_row(record: Record, sample: Sample, benchmark: Benchmark, *, is_bgr: bool) -> Row:
-    """Return the frames and targets of a training sample as the model is given them.
+    """Return the frames of a training sample and the extra ones, as the model is given them.
 
     Args:
         record: of the video.
@@ -72,15 +78,15 @@ def sample_row(record: Record, sample: Sample, benchmark: Benchmark, *, is_bgr: 
         is_bgr: the sample has blue first.
     """
     row = Row(_title(record, ", as trained on"), [], [])
-    for position, index in enumerate(sample["frame_indices"]):
-        frame = sample["images"][position].numpy().transpose(1, 2, 0)
-        frame = np.ascontiguousarray(frame[..., ::-1] if is_bgr else frame)
-        shown = [
-            exemplar for exemplar in sample.get("exemplars", []) if exemplar.frame_index == position
-        ]
-        labels = _labels_of_sample(sample, position, benchmark.task)
-        row.pictures.append(draw_annotations(frame, labels, benchmark, shown))
-        row.captions.append(f"frame {index}, {frame.shape[0]}x{frame.shape[1]}")
+    for part, name in ((sample, "frame"), (sample.get("extra", {}), "extra frame")):
+        for position, index in enumerate(part.get("frame_indices", [])):
+            frame = part["images"][position].numpy().transpose(1, 2, 0)
+            frame = np.ascontiguousarray(frame[..., ::-1] if is_bgr else frame)
+            exemplars = part.get("exemplars", [])
+            shown = [exemplar for exemplar in exemplars if exemplar.frame_index == position]
+            labels = _labels_of_sample(part, position, benchmark.task)
+            row.pictures.append(draw_annotations(frame, labels, benchmark, shown))
+            row.captions.append(f"{name} {index}, {frame.shape[0]}x{frame.shape[1]}")
     return row
 
 
@@ -104,12 +110,14 @@ def draw_annotations(
     # Letters and lines should have the size of the sheet, so everything shrinks before it is drawn.
     resize = ExactResizeTransform(*size, *new_size)
     clip = Clip([frame], [] if labels is None else [labels]).apply([resize])
-    picture = clip.frames[0]
+    picture = clip.frames[0].copy()
     if clip.labels:
-        picture = _draw_labels(picture, clip.labels[0], benchmark)
-    picture = picture.copy()
+        picture = _draw_segments(picture, clip.labels[0], benchmark)
     for exemplar in exemplars:
         _draw_exemplar(picture, resize_exemplar(exemplar, size, new_size))
+    if clip.labels:  # names over all else, to be read
+        segments = _with_crowds_apart(clip.labels[0], benchmark)
+        picture = label_segments(picture, segments, _legend(benchmark), with_scores=False)
     return picture
 
 
@@ -165,23 +173,30 @@ def _spread(record: Record, exemplars: Sequence[Exemplar], num_frames: int) -> l
     return sorted(chosen)
 
 
-def _draw_labels(picture: np.ndarray, labels: FrameLabels, benchmark: Benchmark) -> np.ndarray:
-    segments, num_classes = labels.segments, len(benchmark.classes)
+def _draw_segments(picture: np.ndarray, labels: FrameLabels, benchmark: Benchmark) -> np.ndarray:
+    segments = labels.segments
     rows, columns = np.indices(picture.shape[:2])
     rising, falling = (rows + columns) % _HATCH, (rows - columns) % _HATCH
-    # Below the segments, whose names should stay readable.
     for position in np.flatnonzero(labels.is_crowd).tolist():
         picture = _paint(picture, segments.mask(position) & ((rising == 0) | (falling == 0)), 255)
     if benchmark.task.has_stuff and segments.index_map is not None:
         picture = _paint(picture, (segments.index_map < 0) & (rising < _HATCH // 2), _VOID_LEVEL)
-    # Each class has a twin for its crowd regions, which have no identity.
-    classes = segments.classes + num_classes * labels.is_crowd
-    return draw_segments(
-        picture, replace(segments, classes=classes), _legend(benchmark), with_scores=False
-    )
+    segments = _with_crowds_apart(labels, benchmark)
+    return draw_segments(picture, segments, _legend(benchmark), with_labels=False)
+
+
+def _with_crowds_apart(labels: FrameLabels, benchmark: Benchmark) -> FrameSegments:
+    """Return the segments with crowd regions in the classes that `_legend` has for them."""
+    crowd_classes = labels.segments.classes + len(benchmark.classes)
+    classes = np.where(labels.is_crowd, crowd_classes, labels.segments.classes)
+    return replace(labels.segments, classes=classes)
 
 
 def _legend(benchmark: Benchmark) -> ClassLegend:
+    """Return names and colours in which each class has a twin for its crowd regions.
+
+    These have no identity.
+    """
     classes = benchmark.classes
     has_identity = [thing and benchmark.task.has_instances for thing in classes.is_thing]
     return ClassLegend(

@@ -16,6 +16,7 @@ from detectron2.data.build import build_batch_data_loader, build_detection_test_
 from detectron2.utils import comm
 
 from gvseg.data.benchmark import (
+    Benchmark,
     Record,
     annotated_frames,
     check_num_classes,
@@ -80,6 +81,22 @@ def check_model(cfg: CfgNode, dataset_names: Sequence[str]) -> None:
     for name in dataset_names:
         check_task(cfg, name)
         check_num_classes(cfg, name)
+
+
+def check_labels(records: Sequence[Record], dataset_name: str) -> None:
+    """Raise a ValueError if labels of any video are hidden, so that it cannot be trained on."""
+    hidden = [record["video_id"] for record in records if not len(annotated_frames(record))]
+    if hidden:
+        raise ValueError(
+            f"{dataset_name} cannot be trained on: labels are hidden of {len(hidden)} of its "
+            f"{len(records)} videos, such as {hidden[0]}."
+        )
+
+
+def copy_paste_prob(cfg: CfgNode, benchmark: Benchmark) -> float:
+    """Return the share of clips that get objects of another, which take a task that has objects."""
+    share: float = cfg.INPUT.COPY_PASTE_PROB
+    return share if benchmark.task.has_instances else 0.0
 
 
 def class_tables(dataset_names: Iterable[str]) -> dict[str, ClassTable]:
@@ -243,12 +260,7 @@ class MixtureSampler(Sampler[tuple[int, int, int]]):
 def _training_source(cfg: CfgNode, dataset_name: str) -> TrainingSource:
     benchmark = get_benchmark(dataset_name)
     records = load_records(dataset_name)
-    hidden = [record["video_id"] for record in records if not len(annotated_frames(record))]
-    if hidden:
-        raise ValueError(
-            f"{dataset_name} cannot be trained on: labels are hidden of {len(hidden)} of its "
-            f"{len(records)} videos, such as {hidden[0]}."
-        )
+    check_labels(records, dataset_name)
     if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
         kept = [record for record in records if _has_annotations(record)]
         logger.info(
@@ -269,7 +281,7 @@ def _training_source(cfg: CfgNode, dataset_name: str) -> TrainingSource:
         records=records,
         mapper=ClipMapper(cfg, benchmark),
         each_frame=unit == "frame",
-        copy_paste_prob=cfg.INPUT.COPY_PASTE_PROB if benchmark.task.has_instances else 0.0,
+        copy_paste_prob=copy_paste_prob(cfg, benchmark),
     )
 
 

@@ -4,7 +4,10 @@ import pytest
 from PIL import Image
 
 from gvseg.cli import main
+from gvseg.data.synthetic.formats import FORMATS
+from gvseg.data.synthetic.scene import make_videos
 from tests.cli.own_data import own_dataset
+from tests.data.checks.made_up_sets import write_set
 from tests.data.small_benchmarks import write_camvid, write_coco128
 
 CONFIG = Path(__file__).parents[2] / "configs" / "camvid" / "gvseg_effnet_lite0.yaml"
@@ -46,6 +49,14 @@ def test_images_stand_side_by_side(root: Path):
     assert high[1] > 2 * wide[1]
 
 
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_every_benchmark_can_be_looked_at(tmp_path: Path, format_name: str):
+    write_set(format_name, tmp_path)
+    chosen = FORMATS[format_name]
+    assert show(tmp_path, "--frames", "2", dataset=chosen.dataset_name(chosen.splits[0])) == 0
+    assert sheet_size(tmp_path)[0] > 2 * 300
+
+
 def test_training_clips_have_the_size_that_the_config_crops_to(root: Path, caplog):
     arguments = ["--train", "--config-file", str(CONFIG), "--frames", "2", "--videos", "1"]
     with caplog.at_level("INFO"):
@@ -56,6 +67,32 @@ def test_training_clips_have_the_size_that_the_config_crops_to(root: Path, caplo
     assert (root / "new" / "sheet.png").read_bytes() == first
     show(root, *arguments, "--seed", "1")
     assert (root / "new" / "sheet.png").read_bytes() != first
+
+
+def test_training_sheet_shows_pasted_objects_and_extra_frames(tmp_path: Path):
+    write_set("ytvis_2019", tmp_path)
+    widths, pictures = [], set()
+    for num_extra, paste_prob in ((0, 0.0), (2, 0.0), (0, 1.0)):
+        config = tmp_path / "my.yaml"
+        config.write_text(
+            f"_BASE_: {CONFIG.parents[1] / 'base' / 'mask2former_r50.yaml'}\n"
+            f"INPUT: {{SAMPLING_EXTRA_FRAME_NUM: {num_extra}, COPY_PASTE_PROB: {paste_prob}}}\n"
+        )
+        arguments = ["--train", "--config-file", str(config), "--frames", "2", "--videos", "1"]
+        assert show(tmp_path, *arguments, dataset="ytvis_2019_train") == 0
+        widths.append(sheet_size(tmp_path)[0])
+        pictures.add((tmp_path / "new" / "sheet.png").read_bytes())
+    assert widths[1] > 1.9 * widths[0] == 1.9 * widths[2]
+    assert len(pictures) == 3
+
+
+def test_hidden_labels_cannot_be_shown_as_trained_on(tmp_path: Path, capsys):
+    chosen = FORMATS["vipseg"]
+    scene = chosen.scene("test", size=(48, 64), num_frames=2)
+    chosen.write(tmp_path, "test", make_videos(scene, num_videos=1, seed=0, split="test"))
+    arguments = ["--train", "--config-file", str(CONFIG)]
+    assert show(tmp_path, *arguments, dataset="vipseg_test") == 1
+    assert "vipseg_test cannot be trained on: labels are hidden" in capsys.readouterr().err
 
 
 def test_what_is_missing_is_told_and_the_rest_shown(root: Path, caplog):

@@ -83,6 +83,16 @@ class TestAnnotations:
         np.testing.assert_allclose(picture[row, column], identity_color(7), atol=30)
         assert (picture[0, 0] == 90).all()
 
+    def test_name_is_written_over_the_exemplar(self, benchmark: Benchmark):
+        labels = read_labels({}, 4)
+        whole = Exemplar(7, 4, box=np.array([0, 0, 64, 48], dtype=np.float32))
+        with_box = draw_annotations(GREY, labels, benchmark, [whole])
+        without = draw_annotations(GREY, labels, benchmark)
+        assert (with_box != without).any(axis=-1).mean() > 0.01, "the box is drawn"
+        plates = (without == identity_color(7)).all(axis=-1)
+        assert plates.any()
+        np.testing.assert_array_equal(with_box[plates], without[plates])
+
 
 class TestRows:
     def test_frames_are_spread_over_the_annotated_ones(self, record, benchmark):
