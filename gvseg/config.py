@@ -302,6 +302,9 @@ def _add_gvseg(cfg: CfgNode) -> None:
     gvseg.TEST.MAX_INSTANCES = 100  # best query-class pairs kept in a frame, in the place of
     # detectron2's TEST.DETECTIONS_PER_IMAGE
     gvseg.TEST.SCORE_THRESHOLD = 0.0  # instances below are dropped; the demo sets its own
+    gvseg.TEST.MORE_PROTOCOLS = []  # beside the benchmark's own, such as "hota/trackeval" and
+    # "tracking/gvseg", which tell why tracks score low; docs/metrics.md lists all
+    gvseg.TEST.WRITE_PREDICTIONS = False  # to OUTPUT_DIR, in the format that organisers take
 
     cfg.MODEL.LINKER = CfgNode()
     cfg.MODEL.LINKER.NAME = "QuerySimilarityLinker"  # or LocationAwareLinker

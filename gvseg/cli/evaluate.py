@@ -113,6 +113,8 @@ def _as_json(scores: SubmissionScores) -> dict:
             video_id: {name: _without_nan(values) for name, values in by_protocol.items()}
             for video_id, by_protocol in scores.by_video.items()
         }
+    if scores.counts_by_video:
+        content["counts"] = scores.counts_by_video
     return content
 
 
@@ -133,7 +135,9 @@ def _print(scores: SubmissionScores) -> None:
         defined = {name: score for name, score in by_class.items() if not math.isnan(score)}
         if defined:
             console.print(_score_table(f"{protocol}, by class", defined))
-        if scores.by_video:
+        if protocol in scores.counts_by_video:
+            console.print(_count_table(protocol, scores.counts_by_video[protocol]))
+        elif scores.by_video:
             videos = {
                 video_id: by_protocol[protocol] for video_id, by_protocol in scores.by_video.items()
             }
@@ -164,6 +168,16 @@ def _video_table(protocol: str, videos: Mapping[str, ScoresByName], names: Seque
         table.add_column(escape(name), justify="right", no_wrap=True)
     for video_id, scores in videos.items():
         table.add_row(escape(video_id), *(_number(scores[name]) for name in names))
+    return table
+
+
+def _count_table(protocol: str, videos: Mapping[str | int, Mapping[str, int]]) -> Table:
+    table = _new_table(f"{protocol}, counts by video")
+    table.add_column("video", no_wrap=True)
+    for name in next(iter(videos.values()), {}):
+        table.add_column(name.replace("_", " "), justify="right")
+    for video_id, counts in videos.items():
+        table.add_row(escape(str(video_id)), *map(str, counts.values()))
     return table
 
 

@@ -27,7 +27,18 @@ Classes = Sequence[str] | Mapping[str, Sequence[str]] | str | Path
 
 _VOID_IDS = (0, 255)
 _MAX_ID = 254  # of classes counted from 1, below void
-_METRICS: dict[Task, tuple[str, ...]] = {Task.VSS: ("vss/vspw",)}
+_METRICS = {
+    Task.VIS: ("ap/youtube_vis",),
+    Task.VSS: ("vss/vspw",),
+    Task.VPS: ("vpq/vipseg", "stq/vipseg"),
+    Task.EVS: ("hota/trackeval",),
+}
+_SUBMISSIONS = {
+    Task.VIS: "track_json",
+    Task.VSS: "class_images",
+    Task.VPS: "vipseg",
+    Task.EVS: "object_images",
+}
 _WHOLE = ""  # the one split of a dataset that has no others
 
 
@@ -79,7 +90,8 @@ def register_video_folder(
         splits=(_WHOLE,),
         load_records=partial(_load_folders, frames, labels),
         read_labels=partial(read_labels, classes=table, task=kind),
-        metrics=_METRICS.get(kind, ()),
+        metrics=_METRICS[kind],
+        submission=_SUBMISSIONS[kind],
         read_exemplars=(
             partial(read_exemplars, kind=exemplars, classes=table) if kind is Task.EVS else None
         ),
@@ -114,7 +126,8 @@ def register_ytvis_json(
         splits=(_WHOLE,),
         load_records=partial(_load_json, path, Path(images).expanduser(), table),
         read_labels=read_video_labels,
-        metrics=_METRICS.get(Task.VIS, ()),
+        metrics=_METRICS[Task.VIS],
+        submission=_SUBMISSIONS[Task.VIS],
     )
     register(benchmark)
     return benchmark

@@ -10,8 +10,8 @@ from pathlib import Path
 from gvseg.data.benchmark import Benchmark, Record, annotated_frames, get_benchmark
 from gvseg.data.segments import check_size
 from gvseg.data.video_processes import map_videos
+from gvseg.evaluation.protocols import METRICS, CountsVideos, VideoMetric, check_protocols
 from gvseg.evaluation.submissions import SubmissionReader, submission_format
-from gvseg.evaluation.video_evaluator import METRICS, VideoMetric
 
 ScoresByName = dict[str, float]  # percent
 Metrics = dict[str, VideoMetric]  # by protocol
@@ -30,6 +30,8 @@ class SubmissionScores:
     results: dict[str, ScoresByName]
     notes: dict[str, list[str]]  # why scores are undefined, and what is odd
     by_video: dict[str, dict[str, ScoresByName]] = field(default_factory=dict)  # by id
+    # Of metrics that keep some: by protocol, id and name.
+    counts_by_video: dict[str, dict[str | int, dict[str, int]]] = field(default_factory=dict)
 
 
 def score_submission(
@@ -63,7 +65,9 @@ def score_submission(
     """
     benchmark = get_benchmark(dataset_name)
     names = protocols or benchmark.metrics
-    check_protocols(names, benchmark)
+    if not names:
+        raise ValueError(f"{benchmark.name} names no protocol; choose among {', '.join(METRICS)}.")
+    check_protocols(names)
     records = load_records_below(benchmark, benchmark.split_of(dataset_name), root)
     hidden = [record["video_id"] for record in records if not len(annotated_frames(record))]
     if hidden:
@@ -93,6 +97,8 @@ def score_submission(
     for name, metric in total.items():
         scores.results[name] = _percent(metric)
         scores.notes[name] = metric.notes()
+        if by_video and isinstance(metric, CountsVideos):
+            scores.counts_by_video[name] = metric.per_video()
     return scores
 
 
@@ -118,17 +124,6 @@ def score_video(
     for metric in metrics.values():
         metric.end_video(record)
     return metrics
-
-
-def check_protocols(names: Sequence[str], benchmark: Benchmark) -> None:
-    """Raise a ValueError unless there are protocols, and all exist."""
-    if not names:
-        raise ValueError(
-            f"Benchmark {benchmark.name} names no protocol; choose one of {', '.join(METRICS)}."
-        )
-    for name in names:
-        if name not in METRICS:
-            raise ValueError(f"Unknown protocol {name!r}; choose one of {', '.join(METRICS)}.")
 
 
 def load_records_below(benchmark: Benchmark, split: str, folder: Path) -> list[Record]:

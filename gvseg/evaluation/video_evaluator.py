@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
 from gvseg.data.benchmark import (
-    Benchmark,
     Record,
     annotated_frames,
     check_num_classes,
@@ -24,85 +22,30 @@ from gvseg.data.benchmark import (
     get_benchmark,
 )
 from gvseg.data.loader import load_records
-from gvseg.data.segments import FrameLabels, check_size
-from gvseg.evaluation import vpq
-from gvseg.evaluation.coco_ap import InstanceApMetric
-from gvseg.evaluation.stq import SegmentationTrackingMetric
-from gvseg.evaluation.vos import DavisMetric, YouTubeVosMetric
-from gvseg.evaluation.vss import VideoSemanticMetric
+from gvseg.data.segments import check_size
+from gvseg.evaluation.protocols import METRICS, CountsVideos, VideoMetric, check_protocols
+from gvseg.evaluation.submissions import SubmissionWriter, submission_format
 from gvseg.structures import FrameSegments
 
 logger = logging.getLogger(__name__)
-
-
-class VideoMetric(Protocol):
-    """Scores a set of videos; keeps counts or run lengths, no pixels of a finished video."""
-
-    def update(self, record: Record, truth: FrameLabels, prediction: FrameSegments) -> None:
-        """Take in the next frame of a video."""
-        ...
-
-    def end_video(self, record: Record) -> None:
-        """Close a video: its last frame has been taken in."""
-        ...
-
-    def merge(self, other: Any) -> None:  # noqa: ANN401  (a metric of the same class)
-        """Add what the same metric counted on other videos."""
-        ...
-
-    def compute(self) -> dict[str, float]:
-        """Return named scores in 0..1, NaN where undefined."""
-        ...
-
-    def notes(self) -> list[str]:
-        """Return sentences on the last `compute`: why a score is NaN, and what is odd in the data.
-
-        Empty where there is nothing to say.
-        """
-        ...
-
-
-def _vpq(benchmark: Benchmark, protocol: vpq.VpqProtocol) -> VideoMetric:
-    classes = benchmark.classes
-    return vpq.VideoPanopticMetric(classes.names, classes.is_thing, protocol)
-
-
-def _stq(benchmark: Benchmark, first_is_crowd: bool = False) -> VideoMetric:
-    classes = benchmark.classes
-    return SegmentationTrackingMetric(
-        classes.names, classes.is_thing, first_is_crowd=first_is_crowd
-    )
-
-
-# Protocol names, as benchmarks list them: what is measured / whose definition.
-METRICS: dict[str, Callable[[Benchmark], VideoMetric]] = {
-    "vpq/vipseg": partial(_vpq, protocol=vpq.VIPSEG),
-    "vpq/vipseg_script": partial(_vpq, protocol=vpq.VIPSEG_SCRIPT),
-    "vpq/cityscapes_vps": partial(_vpq, protocol=vpq.CITYSCAPES_VPS),
-    "vpq/kitti_step": partial(_vpq, protocol=vpq.KITTI_STEP),
-    "stq/vipseg": _stq,
-    "stq/vipseg_script": partial(_stq, first_is_crowd=True),
-    "stq/cityscapes_vps": _stq,  # not the benchmark's own measure
-    "stq/kitti_step": _stq,
-    "vss/vspw": lambda benchmark: VideoSemanticMetric(benchmark.classes.names),
-    "vss/vspw_strict": lambda benchmark: VideoSemanticMetric(benchmark.classes.names, strict=True),
-    "ap/coco": lambda benchmark: InstanceApMetric(benchmark.classes.names),
-    "vos/davis2016": lambda benchmark: DavisMetric(),
-    "vos/davis2017": lambda benchmark: DavisMetric(),
-    "vos/youtube_vos": lambda benchmark: YouTubeVosMetric(),
-    "vos/youtube_vos_excl_last": lambda benchmark: YouTubeVosMetric(skip_last=True),
-}
 
 
 def build_evaluator(cfg: CfgNode, dataset_name: str) -> VideoEvaluator:
     """Return the evaluator of a dataset, which writes to `inference/<dataset>` in OUTPUT_DIR.
 
     Raises:
-        ValueError: the model has another task or number of classes than the dataset.
+        ValueError: the model has another task or number of classes than the dataset, there is no
+            such protocol, or predictions are to be written and the benchmark has no format.
     """
     check_task(cfg, dataset_name)
     check_num_classes(cfg, dataset_name)
-    return VideoEvaluator(dataset_name, Path(cfg.OUTPUT_DIR) / "inference" / dataset_name)
+    options = cfg.MODEL.GVSEG.TEST
+    return VideoEvaluator(
+        dataset_name,
+        Path(cfg.OUTPUT_DIR) / "inference" / dataset_name,
+        more_protocols=options.MORE_PROTOCOLS,
+        write_predictions=options.WRITE_PREDICTIONS,
+    )
 
 
 class VideoEvaluator(DatasetEvaluator):
@@ -115,20 +58,41 @@ class VideoEvaluator(DatasetEvaluator):
         dataset_name: as in detectron2's catalogs.
         output_dir: where `metrics.json` is written, NaN as null and with the notes of the metrics;
             None for nowhere.
+        more_protocols: keys of `METRICS` beside those of the benchmark.
+        write_predictions: also write what is predicted to `predictions` in `output_dir`, in the
+            format that the benchmark's organisers take. Labels may then be hidden.
 
     Attributes:
         notes: what the metrics had to say of their last scores, by protocol name.
+
+    Raises:
+        ValueError: there is no such protocol, or predictions have no format or no place.
     """
 
-    def __init__(self, dataset_name: str, output_dir: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        dataset_name: str,
+        output_dir: str | Path | None = None,
+        *,
+        more_protocols: Sequence[str] = (),
+        write_predictions: bool = False,
+    ) -> None:
         self.dataset_name = dataset_name
         self.output_dir = None if output_dir is None else Path(output_dir)
         self._benchmark = get_benchmark(dataset_name)
+        check_protocols(more_protocols)
+        self._protocols = tuple(dict.fromkeys([*self._benchmark.metrics, *more_protocols]))
+        self._writer: SubmissionWriter | None = None
+        if write_predictions:
+            if self.output_dir is None:
+                raise ValueError("Predictions are to be written, but no output_dir is given.")
+            folder = self.output_dir / "predictions"
+            self._writer = submission_format(self._benchmark).open_writer(folder, self._benchmark)
         self.reset()
 
     def reset(self) -> None:
         """Forget all videos."""
-        self._metrics = {name: METRICS[name](self._benchmark) for name in self._benchmark.metrics}
+        self._metrics = self._new_metrics()
         self._finished: list[str | int] = []
         self._current: Record | None = None
         self._num_frames = 0
@@ -141,11 +105,11 @@ class VideoEvaluator(DatasetEvaluator):
                 self.process_frame(record, frame_segments)
 
     def process_frame(self, record: Record, prediction: FrameSegments) -> None:
-        """Score the next frame of a video.
+        """Score the next frame of a video, and write what is predicted where that is wanted.
 
         Raises:
             ValueError: a frame is missing or out of order, segments do not have its size, or the
-                labels of the video are hidden.
+                labels of the video are hidden and nothing is written.
             OSError: its annotation is missing or cannot be read.
         """
         self._expect(record, prediction)
@@ -162,15 +126,18 @@ class VideoEvaluator(DatasetEvaluator):
             check_size(truth, frame_size, path)
             for metric in self._metrics.values():
                 metric.update(record, truth, prediction)
+        if self._writer is not None:
+            self._writer.write(record, prediction)
         self._num_frames += 1
         if self._num_frames == record["length"]:
-            for metric in self._metrics.values():
-                metric.end_video(record)
+            self._end_video(record)
             self._finished.append(record["video_id"])
             self._current, self._num_frames = None, 0
 
     def evaluate(self) -> OrderedDict[str, dict[str, float]]:
         """Return {protocol name: {score name: percent}} on the main process, nothing on others.
+
+        Nothing is scored where the labels are hidden.
 
         Raises:
             ValueError: a video of the dataset was not scored to its end, or was scored twice.
@@ -181,23 +148,45 @@ class VideoEvaluator(DatasetEvaluator):
         if not comm.is_main_process():
             return OrderedDict()
         finished = [video_id for _, video_ids in parts for video_id in video_ids]
-        self._check_videos(finished)
-        metrics = {name: METRICS[name](self._benchmark) for name in self._benchmark.metrics}
+        records = load_records(self.dataset_name)
+        self._check_videos(finished, records)
+        if self._writer is not None:
+            self._writer.finish(records)
+        if any(not len(annotated_frames(record)) for record in records):
+            logger.info("%s is not scored: its labels are hidden.", self.dataset_name)
+            return OrderedDict()
+        metrics = self._new_metrics()
         results: OrderedDict[str, dict[str, float]] = OrderedDict()
         for name, metric in metrics.items():
             for part, _ in parts:
                 metric.merge(part[name])
             results[name] = {key: 100 * score for key, score in metric.compute().items()}
         self._report({name: metric.notes() for name, metric in metrics.items()})
-        self._write(results)
+        by_video = {
+            name: metric.per_video()
+            for name, metric in metrics.items()
+            if isinstance(metric, CountsVideos)
+        }
+        self._write(results, by_video)
         return results
+
+    def _new_metrics(self) -> dict[str, VideoMetric]:
+        return {name: METRICS[name](self._benchmark) for name in self._protocols}
+
+    def _end_video(self, record: Record) -> None:
+        if len(annotated_frames(record)):
+            for metric in self._metrics.values():
+                metric.end_video(record)
+        if self._writer is not None:
+            self._writer.end_video(record)
 
     def _expect(self, record: Record, prediction: FrameSegments) -> None:
         if self._current is None:
-            if not len(annotated_frames(record)):
+            if not len(annotated_frames(record)) and self._writer is None:
                 raise ValueError(
                     f"{self.dataset_name} cannot be scored here: the labels of video "
-                    f"{record['video_id']} are hidden."
+                    f"{record['video_id']} are hidden. To predict for a server, set "
+                    "MODEL.GVSEG.TEST.WRITE_PREDICTIONS."
                 )
             self._current = record
         elif self._current["video_id"] != record["video_id"]:
@@ -215,11 +204,11 @@ class VideoEvaluator(DatasetEvaluator):
             f"frames; {record['file_names'][self._num_frames]} has no segments."
         )
 
-    def _check_videos(self, finished: list[str | int]) -> None:
-        twice = {video_id for video_id in finished if finished.count(video_id) > 1}
+    def _check_videos(self, finished: Sequence[str | int], records: Sequence[Record]) -> None:
+        twice = {video_id for video_id, times in Counter(finished).items() if times > 1}
         if twice:
             raise ValueError(f"{self.dataset_name}: videos {_some(twice)} were scored twice.")
-        expected = {record["video_id"] for record in load_records(self.dataset_name)}
+        expected = {record["video_id"] for record in records}
         if expected != set(finished):
             raise ValueError(
                 f"{self.dataset_name}: {len(expected - set(finished))} of {len(expected)} videos "
@@ -232,7 +221,11 @@ class VideoEvaluator(DatasetEvaluator):
                 logger.warning("%s on %s: %s", name, self.dataset_name, sentence)
         self.notes = {name: list(sentences) for name, sentences in notes.items() if sentences}
 
-    def _write(self, results: Mapping[str, Mapping[str, float]]) -> None:
+    def _write(
+        self,
+        results: Mapping[str, Mapping[str, float]],
+        by_video: Mapping[str, Mapping[str | int, Mapping[str, int]]],
+    ) -> None:
         if self.output_dir is None:
             return
         self.output_dir.mkdir(parents=True, exist_ok=True)
@@ -243,6 +236,8 @@ class VideoEvaluator(DatasetEvaluator):
             for name, scores in results.items()
         }
         content["notes"] = self.notes
+        if by_video:
+            content["videos"] = by_video
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         logger.info("Wrote %s", path)
 

@@ -70,6 +70,7 @@ VIPSEG_SCRIPT = VpqProtocol((1, 2, 4, 6, 8))  # as the benchmark's script averag
 CITYSCAPES_VPS = VpqProtocol((1, 2, 3, 4))  # of labelled frames, every fifth of a video
 # As deeplab2, from which KITTI-STEP comes: a number belongs to its class, and nothing is a crowd.
 KITTI_STEP = VpqProtocol((1, 2, 3, 4), class_splits_tubes=True, has_crowd=False)
+COCO = VpqProtocol((1,))  # of one frame VPQ is PQ, as panopticapi computes it
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """One file for each benchmark; importing the package registers all of them."""
 
 from gvseg.data.benchmark import register
-from gvseg.data.benchmarks.burst import BURST, BURST_BOX, BURST_MASK, BURST_POINT
+from gvseg.data.benchmarks.burst import BURST, BURST_BOX, BURST_CLASS, BURST_MASK, BURST_POINT
 from gvseg.data.benchmarks.camvid import CAMVID
 from gvseg.data.benchmarks.cityscapes_vps import CITYSCAPES_VPS
 from gvseg.data.benchmarks.coco import (
@@ -21,7 +21,7 @@ from gvseg.data.benchmarks.youtube_vos import YOUTUBE_VOS
 from gvseg.data.benchmarks.ytvis import OVIS, YTVIS_2019, YTVIS_2021, YTVIS_2022
 
 BENCHMARKS = (
-    *(BURST, BURST_MASK, BURST_BOX, BURST_POINT),
+    *(BURST, BURST_MASK, BURST_BOX, BURST_POINT, BURST_CLASS),
     CAMVID,
     *(COCO, COCO128, COCO_AS_YTVIS_2019, COCO_AS_YTVIS_2021, COCO_AS_OVIS),
     *(COCO_PANOPTIC, COCO_SEMANTIC),

@@ -1,4 +1,4 @@
-"""BURST with exemplars: any object of a video, pointed out once by its mask, a box or a point.
+"""BURST: any object of a video, pointed out once by its mask, a box or a point, or by its class.
 
 On disk:
 
@@ -13,6 +13,7 @@ or not annotated throughout are kept in the record for scoring by class.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from gvseg.data.burst_json import (
     load_first_frames,
     visible_masks,
 )
-from gvseg.data.class_table import read_class_table
+from gvseg.data.class_table import ClassTable, read_class_table
 from gvseg.data.json_files import first_existing
 from gvseg.data.mask_annotations import decode_mask, frame_labels
 from gvseg.data.problems import Report, raise_problem
@@ -52,22 +53,34 @@ def load_records(root: Path, split: str, *, report: Report = raise_problem) -> l
     return records
 
 
-def read_labels(record: Record, frame_index: int) -> FrameLabels:
+def read_labels(
+    record: Record, frame_index: int, *, classes: ClassTable | None = None
+) -> FrameLabels:
     """Rasterise the objects of one frame; identities are the ids of the tracks.
 
     Masks of no pixels, a known bug, are left out.
 
+    Args:
+        record: of the video.
+        frame_index: of the video.
+        classes: by whose categories objects are told apart; all are of one class by default.
+
     Raises:
-        ValueError: the frame is not annotated, or run lengths are damaged or of another size.
+        ValueError: the frame is not annotated, run lengths are damaged or of another size, or an
+            object has a category that there is not.
     """
     check_annotated(record, frame_index)
     size = (record["height"], record["width"])
     masks = visible_masks(record, frame_index)
-    annotations = [
-        {"id": track_id, "class_index": 0, "iscrowd": False, "area": None, "segmentation": mask}
-        for track_id, mask in masks.items()
-    ]
     source = f"{record['annotation_file']}, {record['file_names'][frame_index]}"
+    class_indices = np.zeros(len(masks), dtype=np.int64)
+    if classes is not None:
+        category_ids = np.array([record["category_ids"][track_id] for track_id in masks], dtype=int)
+        class_indices = classes.indices(category_ids, source)
+    annotations = [
+        {"id": id_, "class_index": index, "iscrowd": False, "area": None, "segmentation": mask}
+        for (id_, mask), index in zip(masks.items(), class_indices.tolist(), strict=True)
+    ]
     return frame_labels(annotations, list(masks), size, frame_index, source)
 
 
@@ -108,7 +121,7 @@ def _benchmark(name: str, splits: tuple[str, ...], kind: str | None = None) -> B
         splits=splits,
         load_records=load_records,
         read_labels=read_labels,
-        metrics=(),
+        metrics=("hota/burst_exemplar",),
         read_exemplars=None if kind is None else partial(read_exemplars, kind),
         counts={split: _COUNTS[split] for split in splits if split in _COUNTS},
         submission="burst_json",
@@ -118,9 +131,17 @@ def _benchmark(name: str, splits: tuple[str, ...], kind: str | None = None) -> B
 
 # The paper counts 993 videos in val, but its authors say that the 988 of the file are right
 # (BURST-benchmark issue #8); of test (1421 in the paper) there is no such word.
+_CATEGORIES = read_class_table("burst")
 _COUNTS = {"train": Counts(500), "val": Counts(988)}
 
 BURST = _benchmark("burst", ("train",))
 BURST_MASK = _benchmark("burst_mask", ("val", "test"), "mask")
 BURST_BOX = _benchmark("burst_box", ("val", "test"), "box")
 BURST_POINT = _benchmark("burst_point", ("val", "test"), "point")
+BURST_CLASS = replace(
+    _benchmark("burst_class", ("train", "val", "test")),
+    task=Task.VIS,
+    classes=_CATEGORIES,
+    read_labels=partial(read_labels, classes=_CATEGORIES),
+    metrics=("hota/burst_class",),
+)

@@ -158,7 +158,7 @@ CITYSCAPES_VPS = Benchmark(
     splits=("train", "val", "test"),
     load_records=load_records,
     read_labels=read_labels,
-    metrics=(),
+    metrics=("vpq/cityscapes_vps",),
     submission="cityscapes_vps",
     counts={
         "train": Counts(videos=400, frames=2400),

@@ -107,7 +107,7 @@ COCO_PANOPTIC = Benchmark(
     splits=("train2017", "val2017"),
     load_records=load_records,
     read_labels=read_labels,
-    metrics=(),
+    metrics=("pq/coco",),
     counts={"train2017": Counts(118287), "val2017": Counts(5000)},
 )
 COCO_SEMANTIC = Benchmark(
@@ -117,6 +117,6 @@ COCO_SEMANTIC = Benchmark(
     splits=("train2017", "val2017"),
     load_records=load_records,
     read_labels=read_semantic_labels,
-    metrics=(),
+    metrics=("vss/images",),
     counts=COCO_PANOPTIC.counts,
 )

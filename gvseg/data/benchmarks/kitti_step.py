@@ -96,7 +96,7 @@ KITTI_STEP = Benchmark(
     splits=("train", "val", "test"),
     load_records=load_records,
     read_labels=read_labels,
-    metrics=(),
+    metrics=("stq/kitti_step", "vpq/kitti_step"),
     # Frames as in deeplab2, the authors' code: data/dataset.py.
     counts={
         "train": Counts(videos=12, frames=5027),

@@ -109,7 +109,7 @@ VIPSEG = Benchmark(
     splits=("train", "val", "test"),
     load_records=load_records,
     read_labels=read_labels,
-    metrics=(),
+    metrics=("vpq/vipseg", "stq/vipseg"),
     counts=COUNTS,
     submission="vipseg",
 )

@@ -104,7 +104,8 @@ VIPSEG_RAW = Benchmark(
     splits=("train", "val", "test"),
     load_records=load_records,
     read_labels=read_labels,
-    metrics=(),
+    metrics=("vpq/vipseg", "stq/vipseg"),
+    submission="vipseg",
     counts=COUNTS,
     known_bugs=(KnownBug(f"value {BROKEN_VALUE}", _find_broken_value, _repair_broken_value),),
 )

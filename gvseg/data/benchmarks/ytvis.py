@@ -69,7 +69,7 @@ def _benchmark(
         splits=SPLITS,
         load_records=partial(_load, name, classes, json_files, images),
         read_labels=read_video_labels,
-        metrics=(),
+        metrics=("ap/ovis" if name == "ovis" else "ap/youtube_vis",),
         counts=counts,
         submission="track_json",
     )
