@@ -20,11 +20,12 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("--format", required=True, help=f"one of {', '.join(FORMATS)}")
     parser.add_argument("--videos", type=int, default=10, metavar="N")
     parser.add_argument(
-        "--frames", type=int, metavar="T", help="of each video, by default 20, or 1 of images"
-    )
+        "--frames", type=int, metavar="T", help="of each video, by default 20; of a format of "
+        "still images, how many for each video (by default 1)"
+    )  # fmt: skip
     parser.add_argument("--size", default="240x432", metavar="HxW", help="by default %(default)s")
     parser.add_argument("--seed", type=int, default=0, metavar="S")
-    parser.add_argument("--split", default="train", help="by default %(default)s")
+    parser.add_argument("--split", help="by default the one to train on")
     parser.add_argument(
         "--classes", type=int, metavar="K", help="use so many of the benchmark's, not all"
     )
@@ -43,14 +44,15 @@ def run(args: argparse.Namespace) -> None:
     """
     row = get_format(args.format)
     root = args.root or datasets_root()
-    spec = row.scene(
-        args.split, size=_size(args.size), num_frames=args.frames, num_classes=args.classes
-    )
-    videos = make_videos(spec, num_videos=args.videos, seed=args.seed, split=args.split)
-    row.write(root, args.split, videos)
+    split = row.splits[0] if args.split is None else args.split
+    num_videos, num_frames = args.videos, args.frames
+    if row.is_still and num_frames is not None:
+        num_videos, num_frames = num_videos * num_frames, 1
+    spec = row.scene(split, size=_size(args.size), num_frames=num_frames, num_classes=args.classes)
+    row.write(root, split, make_videos(spec, num_videos=num_videos, seed=args.seed, split=split))
     logger.info(
         "%s: %d videos of %d frames in %s",
-        row.dataset_name(args.split), args.videos, spec.num_frames, root,
+        row.dataset_name(split), num_videos, spec.num_frames, root,
     )  # fmt: skip
 
 

@@ -24,6 +24,18 @@ def test_split_is_ready_for_use(root: Path, caplog: pytest.LogCaptureFixture):
     assert [(r["length"], r["height"], r["width"]) for r in records] == [(3, 36, 48)] * 2
 
 
+@pytest.mark.parametrize(
+    ("format_name", "dataset_name", "lengths"),
+    [("ytvis", "ytvis_2019_train", [3, 3]), ("coco", "coco_train2017", [1] * 6)],
+)
+def test_split_and_frames_fit_the_format(
+    root: Path, format_name: str, dataset_name: str, lengths: list[int]
+):
+    """The split to train on by its own name; of still images as many as frames in all."""
+    assert make("--format", format_name, "--frames", "3") == 0
+    assert [record["length"] for record in load_records(dataset_name)] == lengths
+
+
 def test_root_wins_over_the_environment(root: Path):
     assert make("--format", "davis", "--split", "val", "--root", str(root / "elsewhere")) == 0
     assert (root / "elsewhere" / "DAVIS" / "ImageSets" / "2017" / "val.txt").is_file()

@@ -132,11 +132,15 @@ FORMATS = {
 }
 
 
+OTHER_NAMES = {"ytvis": "ytvis_2019"}  # what is short for which format
+
+
 def get_format(name: str) -> Format:
     """Return the format called `name`, or raise a ValueError that lists the names."""
-    if name not in FORMATS:
+    known = OTHER_NAMES.get(name, name)
+    if known not in FORMATS:
         raise ValueError(f"Unknown format {name!r}; choose one of {_listed(tuple(FORMATS))}.")
-    return FORMATS[name]
+    return FORMATS[known]
 
 
 def _listed(names: tuple[str, ...]) -> str:
