@@ -15,12 +15,11 @@ from gvseg.data.benchmark import Benchmark, Record, annotated_frames
 from gvseg.data.clip_mapper import ClipMapper
 from gvseg.data.clip_sampling import ClipSampler, sample_consecutive
 from gvseg.data.frames import read_frame
-from gvseg.data.sample import Sample
-from gvseg.data.segments import IGNORE_LABEL, class_map
 from gvseg.data.synthetic.formats import FORMATS, Format, get_format
 from gvseg.data.synthetic.video import SyntheticVideo
 from gvseg.tasks import Task
 from tests.data.synthetic.round_trip import check_video, write_and_read
+from tests.data.synthetic.sample_checks import check_exemplars, check_images, check_targets
 
 SPLITS = [(name, split) for name, row in FORMATS.items() for split in row.splits]
 
@@ -81,15 +80,7 @@ def test_training_clip_holds_the_masks_that_were_made(written: Written):
         sample = mapper(record, np.random.default_rng(0))
         assert set(sample["frame_indices"]) <= set(annotated_frames(record))
         check_images(sample, record)
-        if written.benchmark.task.has_instances:
-            check_instances(sample, video, written.benchmark)
-        if written.benchmark.task.has_stuff:
-            check_sem_seg(sample, video, written.benchmark)
-        assert ("instances" in sample) == written.benchmark.task.has_instances
-        assert ("sem_seg" in sample) == written.benchmark.task.has_stuff
-        if written.benchmark.task is Task.EVS:
-            ids = [exemplar.object_id for exemplar in sample["exemplars"]]
-            assert ids == sample["instances"][0].gt_ids.tolist()
+        check_targets(sample, record, video, written.benchmark)
 
 
 def test_test_clip_holds_all_frames_and_the_given_exemplars(written: Written):
@@ -108,58 +99,3 @@ def test_test_clip_holds_all_frames_and_the_given_exemplars(written: Written):
         check_images(sample, record)
         if written.benchmark.task is Task.EVS:
             check_exemplars(sample, record, video)
-
-
-def check_images(sample: Sample, record: Record):
-    for image, frame_index in zip(sample["images"], sample["frame_indices"], strict=True):
-        frame = read_frame(record["file_names"][frame_index])
-        np.testing.assert_array_equal(image.numpy(), frame.transpose(2, 0, 1))
-
-
-def check_instances(sample: Sample, video: SyntheticVideo, benchmark: Benchmark):
-    """Compare the objects of a clip, in any order, with the objects made that it shows."""
-    segments = video.labels[0].segments
-    is_object = np.array(benchmark.classes.is_thing)[segments.classes] & ~video.labels[0].is_crowd
-    made = []
-    for position in np.flatnonzero(is_object):
-        masks = np.stack(
-            [video.labels[index].segments.mask(position) for index in sample["frame_indices"]]
-        )
-        if masks.any():
-            made.append((int(segments.classes[position]), masks.tobytes()))
-    classes = sample["instances"][0].gt_classes.tolist()
-    masks = np.stack([part.gt_masks.tensor.numpy() for part in sample["instances"]], axis=1)
-    assert sorted(zip(classes, [m.tobytes() for m in masks], strict=True)) == sorted(made)
-    ids = sample["instances"][0].gt_ids.tolist()
-    assert len(set(ids)) == len(ids)
-
-
-def check_sem_seg(sample: Sample, video: SyntheticVideo, benchmark: Benchmark):
-    is_thing = np.array(benchmark.classes.is_thing) & benchmark.task.has_instances
-    hidden = np.flatnonzero(is_thing)
-    for sem_seg, frame_index in zip(sample["sem_seg"], sample["frame_indices"], strict=True):
-        classes = class_map(video.labels[frame_index].segments, IGNORE_LABEL)
-        classes[np.isin(classes, hidden)] = IGNORE_LABEL
-        np.testing.assert_array_equal(sem_seg.numpy(), classes)
-
-
-def check_exemplars(sample: Sample, record: Record, video: SyntheticVideo):
-    """Compare exemplars with the masks of the first annotated frame in which objects show."""
-    frames = list(annotated_frames(record)) or range(len(video.frames))
-    segments = video.labels[0].segments
-    first = {
-        object_id: next(
-            (index for index in frames if video.labels[index].areas[position] > 0), None
-        )
-        for position, object_id in enumerate(segments.ids.tolist())
-    }
-    exemplars = {exemplar.object_id: exemplar for exemplar in sample["exemplars"]}
-    assert len(exemplars) == len(sample["exemplars"])
-    shown = [object_id for object_id, frame_index in first.items() if frame_index is not None]
-    assert sorted(exemplars) == sorted(shown)
-    for position, object_id in enumerate(segments.ids.tolist()):
-        if object_id in exemplars:
-            exemplar = exemplars[object_id]
-            assert exemplar.frame_index == first[object_id]
-            made = video.labels[exemplar.frame_index].segments.mask(position)
-            np.testing.assert_array_equal(exemplar.mask, made)
