@@ -40,7 +40,7 @@ def load_burst_json(
     """
     content = read_json(json_file)
     records = []
-    for sequence in listed(content, "sequences", _REQUIRED, json_file, report=report):
+    for sequence in _sequences(content, json_file, report):
         if not sequence["all_image_paths"]:
             report(_problem(json_file, sequence, "has no frames", "remove the sequence"))
             continue
@@ -88,10 +88,7 @@ def load_first_frames(
         AnnotationError: it is no JSON.
     """
     content = read_json(json_file)
-    sequences = {
-        sequence["id"]: sequence
-        for sequence in listed(content, "sequences", _REQUIRED, json_file, report=report)
-    }
+    sequences = {sequence["id"]: sequence for sequence in _sequences(content, json_file, report)}
     for record in records:
         sequence = sequences.get(record["video_id"], {"id": record["video_id"]})
         record["exemplar_file"] = str(json_file)
@@ -135,6 +132,19 @@ def drop_null_masks(json_file: Path) -> None:
             for tracks in sequence["segmentations"]
         ]
     json_file.write_text(json.dumps(content), encoding="utf-8")
+
+
+def _sequences(content: Entry, json_file: Path, report: Report) -> list[Entry]:
+    """Return the sequences of a file, after the report of tracks of categories it lacks."""
+    sequences = listed(content, "sequences", _REQUIRED, json_file, report=report)
+    known = {category["id"] for category in content.get("categories", [])}
+    for sequence in sequences if known else []:
+        categories = sequence["track_category_ids"]
+        unknown = {id_: category for id_, category in categories.items() if category not in known}
+        for track_id, category in unknown.items():
+            what = f"has track {track_id} of category {category}, which is not listed"
+            report(_problem(json_file, sequence, what, "get the file of this benchmark"))
+    return sequences
 
 
 def _masks(sequence: Entry, json_file: Path, report: Report) -> dict[int, dict[int, Entry]]:

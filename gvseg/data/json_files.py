@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,17 +19,32 @@ def read_json(path: Path) -> Entry:
 
     Raises:
         FileNotFoundError: there is no such file.
-        AnnotationError: it is not JSON, or not an object.
+        AnnotationError: it is not JSON, or not an object, or has a key twice in one object.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist.")
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes(), object_pairs_hook=_with_unique_keys)
+    except _RepeatedKeyError as error:
+        what = f"has {error.args[0]!r} several times in one object, of which readers take one"
+        raise_problem(Problem(str(path), what, "give each its own"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise_problem(Problem(str(path), f"is not valid JSON: {error}", "download it again"))
     if not isinstance(content, dict):
         raise_problem(Problem(str(path), "holds no JSON object", "download it again"))
     return content
+
+
+class _RepeatedKeyError(Exception):
+    """Carries the key."""
+
+
+def _with_unique_keys(pairs: list[tuple[str, Any]]) -> Entry:
+    entry = dict(pairs)
+    if len(entry) < len(pairs):
+        times = Counter(key for key, _ in pairs)
+        raise _RepeatedKeyError(max(times, key=times.__getitem__))
+    return entry
 
 
 def first_existing(candidates: Sequence[Path]) -> Path:

@@ -32,6 +32,11 @@ class TestReadJson:
         with pytest.raises(AnnotationError, match=r"a\.json is not valid JSON: .*; download it"):
             read_json(tmp_path / "a.json")
 
+    def test_key_given_twice_is_named(self, tmp_path: Path):
+        (tmp_path / "a.json").write_text('{"videos": {"b": 1, "a": 2, "a": 3}, "b": {"a": 2}}')
+        with pytest.raises(AnnotationError, match=r"a\.json has 'a' several times in one object"):
+            read_json(tmp_path / "a.json")
+
     def test_other_json_is_named(self, tmp_path: Path):
         (tmp_path / "a.json").write_text("[1, 2]")
         with pytest.raises(AnnotationError, match=r"a\.json holds no JSON object"):

@@ -186,12 +186,23 @@ def truncated_json(case: Case) -> Said:
     return str(path), "is not valid JSON"
 
 
+def repeated_key(case: Case) -> Said:
+    """Give an object two identities of one name."""
+    path = _json_file(case)
+    content, opening = path.read_text(), _OBJECTS_BY_ID[case.format_name]
+    assert opening in content
+    path.write_text(content.replace(opening, opening + '"1": null, "1": null, ', 1))
+    return str(path), "has '1' several times"
+
+
 def _json_file(case: Case) -> Path:
     if case.format_name == "youtube_vos":
         return case.frame.parents[2] / "meta.json"
     return Path(case.record["annotation_file"])
 
 
+# What stands before identities that are keys.
+_OBJECTS_BY_ID = {"youtube_vos": '"objects": {', "burst": '"track_category_ids": {'}
 _LISTED_IN_TEXT = ("davis", "vipseg_raw", "vspw", "vspw_raw")
 _FOLDER_FOR_EACH_VIDEO = (*_LISTED_IN_TEXT, "kitti_step", "youtube_vos")
 
@@ -213,6 +224,14 @@ def corruptions(format_name: str, *, has_label_images: bool) -> dict[str, Corrup
 
 def has_json(format_name: str) -> bool:
     return format_name in JSON_EDITS
+
+
+def json_corruptions(format_name: str) -> dict[str, Corruption]:
+    """Return what makes a JSON of no use at all, by name."""
+    found: dict[str, Corruption] = {"truncated": truncated_json}
+    if format_name in _OBJECTS_BY_ID:
+        found["repeated key"] = repeated_key
+    return found
 
 
 def _truncate(path: Path) -> Said:

@@ -56,6 +56,14 @@ def _run_lengths_of_another_size(content: dict[str, Any]) -> Said:
     return "annotation 2", "24x128"
 
 
+def _run_lengths_cut_off(content: dict[str, Any]) -> Said:
+    annotation = content["annotations"][1]
+    for mask in annotation.get("segmentations") or [annotation["segmentation"]]:
+        if mask is not None:
+            mask["counts"] = mask["counts"][: len(mask["counts"]) // 2]
+    return ("annotation 2", "run lengths")
+
+
 _VIS: dict[str, Edit] = {
     "video that is nowhere": changed("annotations", video_id=99),
     "frame that is nowhere": _file_that_is_nowhere,
@@ -65,6 +73,7 @@ _VIS: dict[str, Edit] = {
     "empty video": _without_frames,
     "masks for another length": _masks_for_another_length,
     "run lengths of another size": _run_lengths_of_another_size,
+    "run lengths cut off": _run_lengths_cut_off,
 }
 
 _COCO: dict[str, Edit] = {
@@ -74,6 +83,7 @@ _COCO: dict[str, Edit] = {
     "annotation listed twice": repeated("annotations"),
     "image listed twice": repeated("images"),
     "run lengths of another size": _run_lengths_of_another_size,
+    "run lengths cut off": _run_lengths_cut_off,
 }
 
 
@@ -93,6 +103,11 @@ def _track_without_category(content: dict[str, Any]) -> Said:
     return "video 1", "track 1 without a category"
 
 
+def _track_of_unknown_category(content: dict[str, Any]) -> Said:
+    content["sequences"][1]["track_category_ids"]["1"] = 9999
+    return "video 1", "track 1 of category 9999"
+
+
 def _sequence_without_frames(content: dict[str, Any]) -> Said:
     content["sequences"][1].update(all_image_paths=[])
     return "video 1", "no frames"
@@ -109,6 +124,7 @@ _BURST: dict[str, Edit] = {
     "frame that is nowhere": _sequence_frame_that_is_nowhere,
     "annotated frame that is not listed": _annotated_frame_that_is_not_listed,
     "track without category": _track_without_category,
+    "unknown category": _track_of_unknown_category,
     "sequence listed twice": repeated("sequences"),
     "empty video": _sequence_without_frames,
     "run lengths of another size": _masks_of_another_size,
@@ -154,18 +170,64 @@ def _frame_listed_twice(frames: list[dict[str, Any]], position: int) -> Said:
     return (str(frames[position]["image_id"]),)
 
 
+def _frame_that_is_not_listed(frames: list[dict[str, Any]], position: int) -> Said:
+    image_id = str(frames[position]["image_id"])
+    frames[position]["image_id"] = "elsewhere"
+    return "has no annotation", image_id
+
+
+def _video_without_frames(content: dict[str, Any]) -> Said:
+    content["videos"][1]["images"].clear()
+    content["annotations"][1]["annotations"].clear()
+    return "train_00001", "without frames"
+
+
+def _panoptic_frame_that_is_nowhere(content: dict[str, Any]) -> Said:
+    content["videos"][1]["images"][1]["file_name"] = "nowhere.jpg"
+    return "nowhere.jpg", "does not exist"
+
+
+def _annotations_of_no_video(content: dict[str, Any]) -> Said:
+    content["annotations"][1]["video_id"] = "elsewhere"
+    return "has no annotation", "train_00001"
+
+
 _PANOPTIC: dict[str, Edit] = {
     "unknown category": _in_frame(_unknown_category),
     "segment listed twice": _in_frame(_segment_listed_twice),
     "segment without pixels": _in_frame(_segment_without_pixels),
     "labels that are nowhere": _in_frame(_labels_that_are_nowhere),
     "annotation listed twice": _in_frame(_frame_listed_twice),
+    "frame that is not listed": _in_frame(_frame_that_is_not_listed),
+}
+
+_VIPSEG: dict[str, Edit] = {
+    "video listed twice": repeated("videos", "video_id"),
+    "empty video": _video_without_frames,
+    "frame that is nowhere": _panoptic_frame_that_is_nowhere,
+    "video that is not listed": _annotations_of_no_video,
 }
 
 
 def _meta_video_that_is_nowhere(content: dict[str, Any]) -> Said:
     content["videos"]["nowhere"] = {"objects": {"1": {"category": "object", "frames": ["00000"]}}}
     return "nowhere", "does not exist"
+
+
+def _object_in_a_frame_that_is_nowhere(content: dict[str, Any]) -> Said:
+    content["videos"]["train_00001"]["objects"]["1"]["frames"].append("nowhere")
+    return "train_00001", "nowhere"
+
+
+def _object_without_frames(content: dict[str, Any]) -> Said:
+    content["videos"]["train_00001"]["objects"]["1"]["frames"] = []
+    return "train_00001", "object 1 without frames"
+
+
+def _object_with_an_id_of_none(content: dict[str, Any]) -> Said:
+    objects = content["videos"]["train_00001"]["objects"]
+    objects["255"] = objects["1"]
+    return "train_00001", "object '255'"
 
 
 def _meta_without_video(content: dict[str, Any]) -> Said:
@@ -176,6 +238,9 @@ def _meta_without_video(content: dict[str, Any]) -> Said:
 _META: dict[str, Edit] = {
     "listed video that is nowhere": _meta_video_that_is_nowhere,
     "video that is not listed": _meta_without_video,
+    "frame that is nowhere": _object_in_a_frame_that_is_nowhere,
+    "object without frames": _object_without_frames,
+    "object of the void": _object_with_an_id_of_none,
 }
 
 JSON_EDITS: dict[str, dict[str, Edit]] = {
@@ -183,7 +248,7 @@ JSON_EDITS: dict[str, dict[str, Edit]] = {
     "coco": _COCO,
     "burst": _BURST,
     "coco_panoptic": _PANOPTIC | {"image listed twice": repeated("images")},
-    "vipseg": _PANOPTIC | {"video listed twice": repeated("videos", "video_id")},
+    "vipseg": _PANOPTIC | _VIPSEG,
     # Label images are found by the names of frames there, whatever the annotation says.
     "cityscapes_vps": {
         name: edit for name, edit in _PANOPTIC.items() if name != "labels that are nowhere"

@@ -10,7 +10,7 @@ from gvseg.data.benchmark import annotated_frames
 from gvseg.data.checks import check_dataset
 from gvseg.data.clip_mapper import read_clip
 from gvseg.data.synthetic.formats import FORMATS
-from tests.data.checks.corruptions import Case, corruptions, has_json, truncated_json
+from tests.data.checks.corruptions import Case, corruptions, has_json, json_corruptions
 from tests.data.checks.json_edits import Said
 from tests.data.checks.made_up_sets import write_set
 
@@ -117,10 +117,13 @@ def test_end_of_a_frame_that_is_cut_off_is_found_though_it_decodes(make_case, fo
     assert finding.problem.what.startswith("is truncated")
 
 
-@pytest.mark.parametrize("format_name", [name for name in FORMATS if has_json(name)])
-def test_annotation_file_that_ends_early_stops_both(make_case, format_name: str):
+@pytest.mark.parametrize(
+    ("format_name", "corruption"),
+    [(name, kind) for name in FORMATS if has_json(name) for kind in json_corruptions(name)],
+)
+def test_annotation_file_of_no_use_stops_both(make_case, format_name: str, corruption: str):
     case = make_case(format_name)
-    said = truncated_json(case)
+    said = json_corruptions(format_name)[corruption](case)
     with pytest.raises(ValueError) as error:  # noqa: PT011  the message is compared below
         check_dataset(case.dataset_name, root=case.root)
     assert says(str(error.value), said)
