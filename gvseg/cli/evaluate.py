@@ -27,6 +27,7 @@ from gvseg.evaluation.scoring import (
 
 _EVALUATED_SPLITS = ("val", "valid")  # what a protocol alone stands for
 _MAX_COLUMNS = 9  # scores of each video that fit a line; JSON has all
+_LINE = 200  # characters: a table takes what it needs, and a narrow terminal breaks its lines
 
 
 def add_parser(verbs: argparse._SubParsersAction) -> None:
@@ -123,7 +124,7 @@ def _without_nan(scores: ScoresByName) -> dict[str, float | None]:
 
 
 def _print(scores: SubmissionScores) -> None:
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, width=_LINE)
     console.print(
         f"{scores.dataset_name}: {scores.num_videos} videos, {scores.num_frames} frames scored"
     )

@@ -20,6 +20,7 @@ from gvseg.evaluation.overlaps import (
     ComparedFrame,
     VideoComparison,
     positions,
+    some_names,
     true_classes,
     visible_objects,
 )
@@ -288,6 +289,6 @@ class HotaMetric:
         if not absent:
             return []
         return [
-            f"HOTA of {', '.join(absent)} is undefined and left out of means: the truth has no "
-            "such object."
+            f"HOTA of {some_names(absent, sum(self._is_thing))} is undefined and left out of "
+            "means: the truth has no such object."
         ]

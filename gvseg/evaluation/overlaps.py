@@ -21,6 +21,9 @@ if TYPE_CHECKING:  # these import torch and detectron2
     from gvseg.structures import FrameSegments
 
 
+_NUM_NAMED = 5  # classes that a note names
+
+
 @dataclass(frozen=True)
 class ComparedFrame:
     """Who is in a frame, in truth and by prediction, and how their masks overlap."""
@@ -215,6 +218,13 @@ def true_classes(frames: Iterable[ComparedFrame]) -> dict[int, int]:
     for frame in frames:
         classes |= dict(zip(frame.truth_ids.tolist(), frame.truth_classes.tolist(), strict=True))
     return classes
+
+
+def some_names(names: Sequence[str], num_classes: int) -> str:
+    """Return how many classes are meant, and the first of them by name."""
+    listed = ", ".join(names[:_NUM_NAMED])
+    such_as = f", such as {listed}," if len(names) > _NUM_NAMED else f" ({listed})"
+    return f"{len(names)} of {num_classes} classes{such_as}"
 
 
 def positions(ids: np.ndarray, known: Iterable[int]) -> np.ndarray:

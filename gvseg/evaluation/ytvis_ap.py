@@ -22,7 +22,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gvseg.evaluation.mask_overlaps import PlacedOverlaps, sum_overlaps
-from gvseg.evaluation.overlaps import ComparedFrame, TrackScores, VideoComparison, positions
+from gvseg.evaluation.overlaps import (
+    ComparedFrame,
+    TrackScores,
+    VideoComparison,
+    positions,
+    some_names,
+)
 
 if TYPE_CHECKING:  # these import torch and detectron2
     from gvseg.data.benchmark import Record
@@ -239,8 +245,8 @@ class VideoInstanceApMetric:
         ]
         if absent:
             notes.append(
-                f"AP of {', '.join(absent)} is undefined and left out of means: the truth has no "
-                "such object."
+                f"AP of {some_names(absent, len(self.class_names))} is undefined and left out of "
+                "means: the truth has no such object."
             )
         return notes
 

@@ -150,7 +150,7 @@ class TrackJsonReader:
             )
 
     def _mask(self, track: Entry, frame_index: int, size: tuple[int, int]) -> np.ndarray:
-        source = f"{self._source(track, track['position'])}, in frame {frame_index},"
+        source = f"{self._source(track, track['position'])} in frame {frame_index},"
         try:
             segmentation = compact(track["segmentations"][frame_index], size)
         except ValueError as error:
