@@ -278,11 +278,14 @@ def _add_backbones(cfg: CfgNode) -> None:
 def _add_gvseg(cfg: CfgNode) -> None:
     cfg.MODEL.GVSEG = CfgNode()
     gvseg = cfg.MODEL.GVSEG
-    gvseg.TASK = "vis"  # vis, vss, vps or evs
+    gvseg.TASK = "vis"  # vis, vss, vps or evs; "mixed": that of each dataset
+    gvseg.LABEL_SETS = []  # datasets whose class tables one model learns side by side; NUM_CLASSES
+    # counts all their classes. Empty: one table, that of all datasets
     gvseg.TUBE = "clip"  # one query set for a clip, or "frame": frames folded into the batch
     gvseg.POSITION_DIMS = 0  # sine encoding over 3: (t, y, x), or 2: (y, x) as the image model has;
     # 0 takes what MASK_FORMER.TRANSFORMER_DECODER_NAME of a Mask2Former YAML implies, 3 without one
-    gvseg.QUERY_INIT = "learned"  # or "grid": queries read from cells of the clip (GvSeg, Eq. 8)
+    gvseg.QUERY_INIT = "learned"  # or "grid": queries read from cells of the clip (GvSeg, Eq. 8),
+    # or "task": from cells, exemplars or the memory of classes, as the task asks (Eqs. 7 to 9)
     gvseg.QUERY_GRID = 16  # cells along each side of a frame
     gvseg.DESCRIPTOR = CfgNode()  # shape and position of a mask (GvSeg, Eqs. 3 and 4)
     gvseg.DESCRIPTOR.NUM_ANGLES = 36
@@ -291,6 +294,12 @@ def _add_gvseg(cfg: CfgNode) -> None:
     gvseg.DESCRIPTOR.OUTSIDE = "image"  # negative are bins outside of the frame, or of the "object"
     gvseg.DESCRIPTOR.RADIUS = "image"  # bins reach half its diagonal, or to the end of the "object"
     gvseg.DESCRIPTOR.PROJECT = "interpolate"  # bins to channels; or "linear", learnt
+    gvseg.CUE = "none"  # shape and position for queries of things (Eq. 5): "matched_gt" in training,
+    # of the mask that is "predicted", or "mixed": each at times. Inference has the predicted one
+    gvseg.PREDICTED_CUE_PROB = 0.5  # of the predicted one where mixed
+    gvseg.CLASS_MEMORY_MOMENTUM = 0.99  # of the embeddings that queries of classes start from
+    gvseg.EXEMPLAR_POINTS = 32  # read inside the mask or box of an exemplar (Eq. 7)
+    _add_contrastive(gvseg)
     gvseg.PLACE_MASKS = False  # masks fade with the distance from their query's place
     gvseg.CLASS_HEAD_RESET = False  # start anew a class head that has another size in MODEL.WEIGHTS
     gvseg.ATTENTION_MASK = "resample_features"  # intermediate masks from features resampled to the
@@ -315,3 +324,15 @@ def _add_gvseg(cfg: CfgNode) -> None:
     cfg.MODEL.LINKER.MAX_OVERLAP = 1.0  # mask IoU with a better query above which one is left out
     cfg.MODEL.LINKER.MAX_AGE = 10  # clips an identity survives without a match
     cfg.MODEL.LINKER.MOMENTUM = 0.5  # weight of the old embedding when an identity is seen again
+
+
+def _add_contrastive(gvseg: CfgNode) -> None:
+    gvseg.CONTRASTIVE = CfgNode()  # task-oriented contrastive learning (GvSeg, Eq. 10)
+    contrastive = gvseg.CONTRASTIVE
+    contrastive.ENABLED = False
+    contrastive.TAU = 0.2  # change of shape and position below which views of an object are alike
+    contrastive.DISTANT = "negative"  # what the other views of the object are, or "ignored"
+    contrastive.TEMPERATURE = 1.0  # divides dot products of embeddings
+    contrastive.WEIGHT = 2.0
+    contrastive.COSINE_WEIGHT = 3.0  # of the auxiliary loss on cosines
+    contrastive.QUEUE_SIZE = 100  # embeddings kept of each semantic class

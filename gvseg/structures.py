@@ -5,6 +5,7 @@ B clips in a batch, T frames in a clip, Q queries, C channels, K classes, N segm
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,6 +22,7 @@ class ClipTargets:
     classes: Tensor  # (N,) int64, contiguous class index
     masks: Tensor  # (N, T, H, W) bool at the padded input size; empty where the object is absent
     ids: Tensor  # (N,) int64, identity in the video; -1 for stuff
+    queries: Tensor | None = None  # (N,) int64, the query of each, where exemplars say (EVS)
 
 
 @dataclass
@@ -31,11 +33,24 @@ class TubePrediction:
     mask_logits: Tensor  # (B, Q, T, H/4, W/4)
     query_embeds: Tensor  # (B, Q, C), used to link clips
     intermediate: list[TubePrediction] = field(default_factory=list)  # of earlier decoder layers
+    # In training, once found: positions of matched queries and of their targets for each clip.
+    matches: list[tuple[Tensor, Tensor]] | None = None
+    features: Tensor | None = None  # (B, T, C, h, w) that queries were read from
+    # What was read of the objects that exemplars point out, for each clip; whose queries come first.
+    objects: Sequence[ObjectFeatures | None] = ()
 
     def clip(self, index: int) -> TubePrediction:
         """Return the prediction for one clip of the batch, still with a batch dimension of 1."""
         one = slice(index, index + 1)
         return TubePrediction(self.class_logits[one], self.mask_logits[one], self.query_embeds[one])
+
+
+@dataclass(frozen=True)
+class ObjectFeatures:
+    """What was read of K objects, from which their queries start."""
+
+    features: Tensor  # (K, C)
+    centres: Tensor  # (K, 2) x and y in fractions of the padded frame
 
 
 @dataclass

@@ -31,3 +31,8 @@ class Task(str, Enum):
         except ValueError:
             names = ", ".join(task.value for task in cls)
             raise ValueError(f"Unknown task {name!r}; choose one of {names}.") from None
+
+
+def model_task(name: str) -> Task | None:
+    """Return the task that `MODEL.GVSEG.TASK` names, None for `mixed`: that of each dataset."""
+    return None if name == "mixed" else Task.parse(name)

@@ -193,6 +193,8 @@ def _metadata(benchmark: Benchmark) -> dict[str, Any]:
         "task": task.value,
         "evaluator_type": f"gvseg_{task.value}",
         "ignore_label": IGNORE_LABEL,
+        "class_table": classes.name,
+        "class_is_thing": list(classes.is_thing),
     }
     for kind, indices in index_of_id.items():
         if indices:

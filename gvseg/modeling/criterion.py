@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detectron2.config import CfgNode, configurable
-from detectron2.utils import comm
 
 from gvseg.modeling.losses import (
     dice_loss,
@@ -19,6 +18,7 @@ from gvseg.modeling.losses import (
     sample_points,
 )
 from gvseg.modeling.matching import HungarianMatcher, Match
+from gvseg.modeling.processes import mean_over_processes
 from gvseg.structures import ClipTargets, TubePrediction
 
 
@@ -29,12 +29,9 @@ class SetCriterion(nn.Module):
         matcher: finds the pairs.
         weights: of the losses `ce`, `mask` and `dice`.
         no_object_weight: of queries without target in the class loss.
-        num_classes: K.
         points: options of `draw_uncertain_points`.
         deep_supervision: whether intermediate predictions are judged too.
     """
-
-    class_weights: Tensor  # (K+1,)
 
     @configurable
     def __init__(
@@ -43,19 +40,15 @@ class SetCriterion(nn.Module):
         matcher: HungarianMatcher,
         weights: dict[str, float],
         no_object_weight: float,
-        num_classes: int,
         points: dict,
         deep_supervision: bool,
     ) -> None:
         super().__init__()
         self.matcher = matcher
         self.weights = weights
-        self.num_classes = num_classes
         self.points = points
         self.deep_supervision = deep_supervision
-        class_weights = torch.ones(num_classes + 1)
-        class_weights[-1] = no_object_weight
-        self.register_buffer("class_weights", class_weights, persistent=False)
+        self.no_object_weight = no_object_weight
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict:
@@ -73,7 +66,6 @@ class SetCriterion(nn.Module):
                 "dice": former.DICE_WEIGHT,
             },
             "no_object_weight": former.NO_OBJECT_WEIGHT,
-            "num_classes": cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
             "points": {
                 "num_points": former.TRAIN_NUM_POINTS,
                 "oversample_ratio": former.OVERSAMPLE_RATIO,
@@ -86,7 +78,7 @@ class SetCriterion(nn.Module):
         self, prediction: TubePrediction, targets: list[ClipTargets], iteration: int = 0
     ) -> dict[str, Tensor]:
         """Return weighted losses: `loss_ce`, `loss_mask`, `loss_dice`, and `..._<i>` per layer."""
-        num_masks = _mean_over_processes(
+        num_masks = mean_over_processes(
             sum(len(target.classes) for target in targets), prediction.class_logits.device
         )
         losses = self._judge(prediction, targets, num_masks, iteration)
@@ -96,6 +88,14 @@ class SetCriterion(nn.Module):
                 losses.update({f"{name}_{index}": loss for name, loss in judged.items()})
         return losses
 
+    def match(
+        self, prediction: TubePrediction, targets: list[ClipTargets], iteration: int = 0
+    ) -> list[Match]:
+        """Return the matches of a prediction, found once and then kept with it."""
+        if prediction.matches is None:
+            prediction.matches = self.matcher(prediction, targets, iteration)
+        return prediction.matches
+
     def _judge(
         self,
         prediction: TubePrediction,
@@ -103,7 +103,7 @@ class SetCriterion(nn.Module):
         num_masks: Tensor,
         iteration: int,
     ) -> dict[str, Tensor]:
-        matches = self.matcher(prediction, targets, iteration)
+        matches = self.match(prediction, targets, iteration)
         with torch.autocast(prediction.class_logits.device.type, enabled=False):
             mask, dice = self._mask_losses(prediction.mask_logits, targets, matches, num_masks)
             return {
@@ -117,10 +117,13 @@ class SetCriterion(nn.Module):
         self, class_logits: Tensor, targets: list[ClipTargets], matches: list[Match]
     ) -> Tensor:
         """Cross-entropy in which unmatched queries should say "no object"."""
-        classes = torch.full(class_logits.shape[:2], self.num_classes, device=class_logits.device)
+        no_object = class_logits.shape[2] - 1
+        classes = torch.full(class_logits.shape[:2], no_object, device=class_logits.device)
         for index, (queries, matched) in enumerate(matches):
             classes[index, queries.to(classes.device)] = targets[index].classes[matched]
-        return F.cross_entropy(class_logits.transpose(1, 2), classes, self.class_weights)
+        weights = class_logits.new_ones(no_object + 1)
+        weights[-1] = self.no_object_weight
+        return F.cross_entropy(class_logits.transpose(1, 2), classes, weights)
 
     def _mask_losses(
         self,
@@ -148,12 +151,3 @@ class SetCriterion(nn.Module):
             mask_bce_loss(point_logits, point_labels, num_masks),
             dice_loss(point_logits, point_labels, num_masks),
         )
-
-
-def _mean_over_processes(count: int, device: torch.device) -> Tensor:
-    """Targets per process, at least 1, so that a batch without any divides by no zero."""
-    mean = torch.tensor(float(count), device=device)
-    if comm.get_world_size() > 1:
-        torch.distributed.all_reduce(mean)
-        mean = mean / comm.get_world_size()
-    return mean.clamp(min=1)

@@ -47,22 +47,30 @@ class HungarianMatcher:
     ) -> list[Match]:
         """Return for each clip the matched queries and targets, on the CPU.
 
+        Targets whose queries are given, those of exemplars, keep them.
+
         Raises:
             NonFiniteCostError: naming the iteration, the clip and the term that is not finite.
         """
-        costs = []
+        costs, given = [], {}
         for index, target in enumerate(targets):
+            if target.queries is not None:
+                given[index] = (target.queries.cpu(), torch.arange(len(target.queries)))
+                continue
             terms = self._terms(
                 prediction.class_logits[index], prediction.mask_logits[index], target
             )
             costs.append(torch.stack(terms))
+        if not costs:
+            return list(given.values())
         # One transfer for the whole batch, since each one waits for the device.
         sizes = [cost.shape for cost in costs]
         packed = torch.cat([cost.flatten() for cost in costs]).cpu()
         parts = packed.split([size.numel() for size in sizes])
+        terms_of_clip = (part.view(size) for part, size in zip(parts, sizes, strict=True))
         return [
-            self._assign(part.view(size), index, iteration)
-            for index, (part, size) in enumerate(zip(parts, sizes, strict=True))
+            given[index] if index in given else self._assign(next(terms_of_clip), index, iteration)
+            for index in range(len(targets))
         ]
 
     def _terms(

@@ -5,7 +5,8 @@ B clips, T frames, N targets of a clip, (H, W) pixels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -13,15 +14,18 @@ from torch import Tensor, nn
 
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY, build_backbone
-from detectron2.utils.events import get_event_storage, has_event_storage
 
-from gvseg.modeling.criterion import SetCriterion
+from gvseg.modeling.label_sets import LabelSets
 from gvseg.modeling.pixel_decoder import PixelDecoder
 from gvseg.modeling.query_decoder import QueryDecoder
+from gvseg.modeling.requests import ClipRequest
+from gvseg.modeling.targets import assign_queries, clip_targets, split_frames
+from gvseg.modeling.task_oriented.cues import Guide, PredictedGuide, ShapePositionCues
+from gvseg.modeling.task_oriented.exemplars import exemplar_points
+from gvseg.modeling.task_oriented.learning import Segmented, TaskOrientedLearning
+from gvseg.modeling.task_oriented.query_init import QueryRequest
 from gvseg.structures import ClipTargets, TubePrediction
-from gvseg.tasks import Task
-
-VOID = 255  # label of a pixel that belongs to no class
+from gvseg.tasks import Task, model_task
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,18 @@ class FrameFormat:
     mean: list[float]  # of each channel, in 0..255
     std: list[float]
     size_divisibility: int  # height and width are padded to a multiple of this
+
+
+@dataclass(frozen=True)
+class ClipOptions:
+    """How clips are taken."""
+
+    task: Task | None  # of all clips; None where each sample tells its own
+    fold_frames: bool  # decode every frame alone (`TUBE: frame`): T is folded into B
+    num_exemplar_points: int = 32  # read inside each mask or box that points an object out
+    # Frames that pass backbone and pixel decoder together at inference; these see one frame at a
+    # time anyway, and their activations are most of the memory.
+    frames_per_step: int = 1
 
 
 @META_ARCH_REGISTRY.register()
@@ -44,12 +60,11 @@ class GvSeg(nn.Module):
         backbone: gives a feature map by name and stride.
         pixel_decoder: refines them per frame.
         query_decoder: reads all frames of a clip.
-        criterion: the training loss.
-        task: what `sem_seg` and `instances` of the samples mean.
-        fold_frames: decode every frame alone (`TUBE: frame`): T is folded into B.
+        learning: what a training step learns from.
+        cues: tell queries of shape and position, where wanted.
+        label_sets: the classes of the datasets.
         frame_format: how frames are prepared.
-        frames_per_step: frames that pass backbone and pixel decoder together at inference; these
-            see one frame at a time anyway, and their activations are most of the memory.
+        options: how clips are taken.
     """
 
     pixel_mean: Tensor  # (3, 1, 1)
@@ -62,20 +77,23 @@ class GvSeg(nn.Module):
         backbone: nn.Module,
         pixel_decoder: PixelDecoder,
         query_decoder: QueryDecoder,
-        criterion: SetCriterion,
-        task: Task,
-        fold_frames: bool,
+        learning: TaskOrientedLearning,
+        cues: ShapePositionCues | None,
+        label_sets: LabelSets,
         frame_format: FrameFormat,
-        frames_per_step: int = 1,
+        options: ClipOptions,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.pixel_decoder = pixel_decoder
         self.query_decoder = query_decoder
-        self.criterion = criterion
-        self.task = task
-        self.fold_frames = fold_frames
-        self.frames_per_step = frames_per_step
+        self.learning = learning
+        self.cues = cues
+        self.label_sets = label_sets
+        self.task = options.task
+        self.fold_frames = options.fold_frames
+        self.num_exemplar_points = options.num_exemplar_points
+        self.frames_per_step = options.frames_per_step
         self.size_divisibility = frame_format.size_divisibility
         for name, values in (("mean", frame_format.mean), ("std", frame_format.std)):
             channels = torch.tensor(values).view(-1, 1, 1)
@@ -86,21 +104,26 @@ class GvSeg(nn.Module):
         tube = cfg.MODEL.GVSEG.TUBE
         if tube not in ("clip", "frame"):
             raise ValueError(f"MODEL.GVSEG.TUBE is {tube!r}; choose clip or frame.")
-        task = Task.parse(cfg.MODEL.GVSEG.TASK)
-        if task is Task.EVS:
-            raise ValueError("MODEL.GVSEG.TASK evs is not built yet; choose vis, vss or vps.")
+        task = model_task(cfg.MODEL.GVSEG.TASK)
+        query_init = cfg.MODEL.GVSEG.QUERY_INIT
+        if task in (None, Task.EVS) and query_init != "task":
+            raise ValueError(
+                f"MODEL.GVSEG.TASK {cfg.MODEL.GVSEG.TASK} needs MODEL.GVSEG.QUERY_INIT task, not "
+                f"{query_init}."
+            )
         per_step = cfg.MODEL.GVSEG.TEST.FRAMES_PER_STEP
         if per_step < 1:
             raise ValueError(f"MODEL.GVSEG.TEST.FRAMES_PER_STEP is {per_step}; give 1 or more.")
         _refuse_other_models(cfg)
         backbone = build_backbone(cfg)
+        has_cues = cfg.MODEL.GVSEG.CUE != "none"
         return {
             "backbone": backbone,
             "pixel_decoder": PixelDecoder(cfg, backbone.output_shape()),
             "query_decoder": QueryDecoder(cfg),
-            "criterion": SetCriterion(cfg),
-            "task": task,
-            "fold_frames": tube == "frame",
+            "learning": TaskOrientedLearning(cfg),
+            "cues": ShapePositionCues(cfg) if has_cues else None,
+            "label_sets": LabelSets.from_config(cfg),
             "frame_format": FrameFormat(
                 mean=cfg.MODEL.PIXEL_MEAN,
                 std=cfg.MODEL.PIXEL_STD,
@@ -109,7 +132,12 @@ class GvSeg(nn.Module):
                     cfg.MODEL.MASK_FORMER.SIZE_DIVISIBILITY, backbone.size_divisibility, 1
                 ),
             ),
-            "frames_per_step": per_step,
+            "options": ClipOptions(
+                task=task,
+                fold_frames=tube == "frame",
+                num_exemplar_points=cfg.MODEL.GVSEG.EXEMPLAR_POINTS,
+                frames_per_step=per_step,
+            ),
         }
 
     @property
@@ -121,24 +149,81 @@ class GvSeg(nn.Module):
         """Return weighted losses in training mode, else the prediction.
 
         Args:
-            samples: one dict for each clip, as `gvseg.data` makes them; see `ClipMapper`.
+            samples: one dict for each clip, as `gvseg.data` makes them; see `gvseg.data.sample`.
         """
         frames = self.preprocess([sample["images"] for sample in samples])
-        if not self.training:
-            return self.segment_clip(frames)
         size = (frames.shape[-2], frames.shape[-1])
-        targets = [self.targets(sample, size) for sample in samples]
-        if self.fold_frames:
-            targets = [part for target in targets for part in split_frames(target)]
-        prediction = self._segment(frames, with_intermediate=True)
-        iteration = get_event_storage().iter if has_event_storage() else 0
-        return self.criterion(prediction, targets, iteration)
+        requests = [self.request(sample, size) for sample in samples]
+        if not self.training:
+            return self.segment_clip(frames, requests)
+        clips = self._segment_to_learn(samples, frames, requests)
+        memory = getattr(self.query_decoder.queries, "memory", None)
+        return self.learning(clips, self._segment_extra(samples, clips, size), memory)
 
-    def preprocess(self, clips: list[list[Tensor]]) -> Tensor:
+    def _segment_to_learn(
+        self, samples: list[dict], frames: Tensor, requests: list[ClipRequest]
+    ) -> Segmented:
+        """Segment clips by all layers, queries being told what they are matched to."""
+        size = (frames.shape[-2], frames.shape[-1])
+        owner = list(range(len(samples)))
+        targets = [
+            self._targets(sample, sample, request, size)
+            for sample, request in zip(samples, requests, strict=True)
+        ]
+        if self.fold_frames:
+            num_frames = frames.shape[1]
+            targets = [part for target in targets for part in split_frames(target)]
+            owner = [index for index in owner for _ in range(num_frames)]
+        sets, tasks = (
+            [getattr(requests[i], name) for i in owner] for name in ("label_set", "task")
+        )
+        guide = None
+        if self.cues is not None:
+            is_thing = self.label_sets.thing_classes(sets, tasks)
+            guide = self.learning.guide(self.cues, is_thing, targets)
+        prediction = self.segment(frames, requests, with_intermediate=True, guide=guide)
+        return Segmented(prediction, targets, owner, sets, tasks)
+
+    def _segment_extra(
+        self, samples: list[dict], clips: Segmented, size: tuple[int, int]
+    ) -> Segmented | None:
+        """Segment the extra frames of samples one by one, as at inference."""
+        frames, targets, owner, requests = [], [], [], []
+        for index, sample in enumerate(samples):
+            extra = sample.get("extra", {"images": []})
+            if not extra["images"]:
+                continue
+            request = self.request({**sample, "exemplars": []}, size)
+            request = replace(request, known=clips.prediction.objects[index])
+            target = self._targets(sample, extra, request, size)
+            for image, of_frame in zip(extra["images"], split_frames(target), strict=True):
+                frames.append([image])
+                targets.append(of_frame)
+                owner.append(index)
+                requests.append(request)
+        if not frames:
+            return None
+        prediction = self.segment(self.preprocess(frames, size), requests, with_intermediate=False)
+        sets = [request.label_set for request in requests]
+        tasks = [request.task for request in requests]
+        return Segmented(prediction, targets, owner, sets, tasks)
+
+    def _targets(
+        self, sample: dict, labels: dict, request: ClipRequest, size: tuple[int, int]
+    ) -> ClipTargets:
+        """Return the targets of labels that belong to the video of a sample."""
+        target = clip_targets(labels, request.task, size, self.device)
+        if request.task is not Task.EVS:
+            return target
+        object_ids = torch.tensor([exemplar.object_id for exemplar in sample["exemplars"]])
+        return assign_queries(target, object_ids, self.query_decoder.num_queries)
+
+    def preprocess(self, clips: list[list[Tensor]], min_size: tuple[int, int] = (0, 0)) -> Tensor:
         """Normalise frames and pad them at the right and bottom to one size.
 
         Args:
             clips: B lists of T frames, (3, H, W) in 0..255 with one H, W for each clip.
+            min_size: (H, W) that they are padded to at least.
 
         Returns:
             (B, T, 3, H', W') on the model's device.
@@ -146,8 +231,12 @@ class GvSeg(nn.Module):
         num_frames = {len(clip) for clip in clips}
         if len(num_frames) != 1:
             raise ValueError(f"Clips of one batch have different lengths: {sorted(num_frames)}.")
-        height = _round_up(max(c[0].shape[-2] for c in clips), self.size_divisibility)
-        width = _round_up(max(c[0].shape[-1] for c in clips), self.size_divisibility)
+        height = _round_up(
+            max(min_size[0], *(c[0].shape[-2] for c in clips)), self.size_divisibility
+        )
+        width = _round_up(
+            max(min_size[1], *(c[0].shape[-1] for c in clips)), self.size_divisibility
+        )
         padded = []
         for clip in clips:
             frames = torch.stack(clip).to(self.device, non_blocking=True)
@@ -156,41 +245,103 @@ class GvSeg(nn.Module):
             padded.append(F.pad(frames, spare))
         return torch.stack(padded)
 
-    def segment_clip(self, frames: Tensor) -> TubePrediction:
+    def request(self, sample: dict, size: tuple[int, int]) -> ClipRequest:
+        """Return what a sample asks for, of frames padded to (H, W) `size`.
+
+        Raises:
+            ValueError: the model has no classes for its dataset.
+        """
+        task = self.task or Task.parse(sample["task"])
+        points = None
+        if task is Task.EVS:
+            points = exemplar_points(
+                sample["exemplars"],
+                num_points=self.num_exemplar_points,
+                size=size,
+                at_random=self.training,
+                device=self.device,
+            )
+        label_set = self.label_sets.index(sample.get("dataset_name", ""))
+        return ClipRequest(task, label_set, points=points)
+
+    def segment_clip(self, frames: Tensor, requests: Sequence[ClipRequest] = ()) -> TubePrediction:
         """Segment frames (B, T, 3, H, W) that `preprocess` made.
 
         With `TUBE: frame` the result has B*T clips of one frame.
-        """
-        return self._segment(frames, with_intermediate=False)
 
-    def _segment(self, frames: Tensor, *, with_intermediate: bool) -> TubePrediction:
-        if self.fold_frames:
-            frames = frames.flatten(0, 1)[:, None]
-        num_frames = frames.shape[1]
+        Args:
+            frames: of the clips.
+            requests: what is asked of each, by default the model's task.
+
+        Raises:
+            ValueError: a model for several tasks or label sets is not told which.
+        """
+        return self.segment(frames, requests, with_intermediate=False)
+
+    def segment(
+        self,
+        frames: Tensor,
+        requests: Sequence[ClipRequest] = (),
+        *,
+        with_intermediate: bool,
+        guide: Guide | None = None,
+    ) -> TubePrediction:
+        """Segment as `segment_clip` does, optionally with the predictions of earlier layers.
+
+        Args:
+            frames: (B, T, 3, H, W).
+            requests: what is asked of each clip.
+            with_intermediate: as of the decoder, for a loss on each layer.
+            guide: of the decoder; by default the queries' own masks, where the model has cues.
+        """
+        requests = requests or [self._default_request()] * len(frames)
+        batch, num_frames = frames.shape[:2]
         frames = frames.flatten(0, 1)
         per_step = len(frames) if with_intermediate else self.frames_per_step
         steps = [self.pixel_decoder(self.backbone(part)) for part in frames.split(per_step)]
         # By level, then the mask features, each for all frames again.
         maps = [
-            torch.cat(parts).unflatten(0, (-1, num_frames))
+            torch.cat(parts).unflatten(0, (batch, num_frames))
             for parts in zip(*([*levels, masks] for levels, masks in steps), strict=True)
         ]
-        return self.query_decoder(maps[:-1], maps[-1], with_intermediate=with_intermediate)
-
-    def targets(self, sample: dict, size: tuple[int, int]) -> ClipTargets:
-        """Return what one clip should be segmented into, padded to `size`."""
-        parts = []
-        if self.task.has_instances:
-            parts.append(instance_targets(sample["instances"]))
-        if self.task.has_stuff:
-            parts.append(stuff_targets(sample["sem_seg"]))
-        masks = torch.cat([part.masks for part in parts])
-        spare = (0, size[1] - masks.shape[-1], 0, size[0] - masks.shape[-2])
-        return ClipTargets(
-            classes=torch.cat([part.classes for part in parts]).to(self.device),
-            masks=F.pad(masks, spare).to(self.device),
-            ids=torch.cat([part.ids for part in parts]).to(self.device),
+        levels, mask_features = self.query_decoder.project(maps[:-1]), maps[-1]
+        objects = [request.read(levels[-1][index]) for index, request in enumerate(requests)]
+        queries = [
+            QueryRequest(
+                classes=self.label_sets.semantic_rows(request.label_set, request.task),
+                objects=of_clip,
+                fills_with_cells=request.task.has_instances,
+            )
+            for request, of_clip in zip(requests, objects, strict=True)
+        ]
+        features = levels[-1]
+        sets = [request.label_set for request in requests]
+        tasks = [request.task for request in requests]
+        if self.fold_frames:
+            *levels, mask_features = (
+                part.flatten(0, 1)[:, None] for part in (*levels, mask_features)
+            )
+            queries = [entry for entry in queries for _ in range(num_frames)]
+            sets = [entry for entry in sets for _ in range(num_frames)]
+            tasks = [entry for entry in tasks for _ in range(num_frames)]
+        if guide is None and self.cues is not None:
+            guide = PredictedGuide(self.cues, self.label_sets.thing_classes(sets, tasks))
+        prediction = self.query_decoder(
+            levels,
+            mask_features,
+            with_intermediate=with_intermediate,
+            requests=queries,
+            columns=self.label_sets.head_columns(sets),
+            guide=guide,
         )
+        prediction.objects = objects
+        prediction.features = features
+        return prediction
+
+    def _default_request(self) -> ClipRequest:
+        if self.task is None or len(self.label_sets.is_thing) > 1:
+            raise ValueError("The model has several tasks or label sets; say in requests which.")
+        return ClipRequest(self.task, 0)
 
 
 def _refuse_other_models(cfg: CfgNode) -> None:
@@ -217,33 +368,6 @@ def _refuse_other_models(cfg: CfgNode) -> None:
     ):
         if value != wanted:
             raise ValueError(f"MODEL.{key} is {value!r}; only {wanted!r} is supported.")
-
-
-def instance_targets(instances: list) -> ClipTargets:
-    """Stack T `Instances`, which list the same N objects, and drop objects that are never seen."""
-    masks = torch.stack([frame.gt_masks.tensor for frame in instances], 1)
-    seen = masks.flatten(1).any(1)
-    return ClipTargets(
-        instances[0].gt_classes[seen], masks[seen], instances[0].gt_ids[seen].to(torch.int64)
-    )
-
-
-def stuff_targets(sem_seg: list[Tensor]) -> ClipTargets:
-    """Make one mask of each class in T label maps (H, W); void becomes no target."""
-    labels = torch.stack(sem_seg)
-    classes = labels.unique()
-    classes = classes[classes != VOID]
-    masks = labels[None] == classes[:, None, None, None]
-    return ClipTargets(classes.to(torch.int64), masks, torch.full_like(classes, -1))
-
-
-def split_frames(target: ClipTargets) -> list[ClipTargets]:
-    """Cut the targets of a clip into those of its frames, without objects absent there."""
-    frames = []
-    for masks in target.masks.unbind(1):
-        seen = masks.flatten(1).any(1)
-        frames.append(ClipTargets(target.classes[seen], masks[seen][:, None], target.ids[seen]))
-    return frames
 
 
 def _round_up(length: int, divisor: int) -> int:

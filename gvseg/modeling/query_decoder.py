@@ -6,6 +6,7 @@ mask features.  After Mask2Former (Cheng et al., CVPR 2022), section 3.2, and it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -15,9 +16,17 @@ from torch import Tensor, nn
 from detectron2.config import CfgNode, configurable
 
 from gvseg.modeling.attention import FeedForward, MultiHeadAttention
+from gvseg.modeling.label_sets import LabelSets
 from gvseg.modeling.place_prior import PlacePrior
 from gvseg.modeling.position_encoding import SinePositionEncoding
-from gvseg.modeling.task_oriented.query_init import GridQueries, LearnedQueries
+from gvseg.modeling.task_oriented.class_memory import ClassMemory
+from gvseg.modeling.task_oriented.cues import Guide
+from gvseg.modeling.task_oriented.query_init import (
+    GridQueries,
+    LearnedQueries,
+    QueryRequest,
+    TaskOrientedQueries,
+)
 from gvseg.structures import TubePrediction
 
 
@@ -66,10 +75,10 @@ class DecoderLayer(nn.Module):
 class PredictionHead(nn.Module):
     """Class logits and mask kernels of each query."""
 
-    def __init__(self, *, embed_dim: int, mask_dim: int, num_classes: int) -> None:
+    def __init__(self, *, embed_dim: int, mask_dim: int, num_columns: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(embed_dim)
-        self.classes = nn.Linear(embed_dim, num_classes + 1)
+        self.classes = nn.Linear(embed_dim, num_columns)
         self.kernel = nn.Sequential(
             nn.Linear(embed_dim, embed_dim),
             nn.ReLU(),
@@ -83,6 +92,20 @@ class PredictionHead(nn.Module):
         embeds = self.norm(queries)
         return embeds, self.kernel(embeds)
 
+    def class_logits(self, embeds: Tensor, columns: Tensor | None) -> Tensor:
+        """Return class logits of normalised queries (B, Q, C).
+
+        Args:
+            embeds: the queries.
+            columns: that each clip reads, (B, K+1) int64, -1 for none; None for all of them.
+        """
+        logits = self.classes(embeds)
+        if columns is None:
+            return logits
+        columns = columns[:, None].expand(-1, logits.shape[1], -1)
+        chosen = logits.gather(2, columns.clamp_min(0))
+        return chosen.masked_fill(columns < 0, float("-inf"))
+
 
 class QueryDecoder(nn.Module):
     """Turn queries into tubes by reading the pixel features level after level.
@@ -90,7 +113,8 @@ class QueryDecoder(nn.Module):
     Args:
         in_channels: of the three feature levels.
         queries: gives the queries that the first layer starts from; see `query_init`.
-        head: `mask_dim`, channels of the mask features, and `num_classes` without "no object".
+        head: `mask_dim`, channels of the mask features, and `num_columns` of the class head: one
+            for each class and, for each label set, one for "no object".
         num_layers: decoder layers; one prediction more is made, of the first queries.
         layer: options of `DecoderLayer`, among them `embed_dim`.
         position_dims: 2 for the encoding of the image model, 3 to encode time too.
@@ -105,7 +129,7 @@ class QueryDecoder(nn.Module):
         self,
         *,
         in_channels: list[int],
-        queries: nn.Module,
+        queries: LearnedQueries | GridQueries,
         head: dict,
         num_layers: int,
         layer: dict,
@@ -128,6 +152,7 @@ class QueryDecoder(nn.Module):
         self.position_encoding = SinePositionEncoding(channels=embed_dim, dims=position_dims)
         self.level_embed = nn.Embedding(len(in_channels), embed_dim)
         self.queries = queries
+        self.num_queries = queries.num_queries
         self.place_prior = PlacePrior(embed_dim=embed_dim) if place_masks else None
         self.layers = nn.ModuleList(DecoderLayer(**layer) for _ in range(num_layers))
         self.head = PredictionHead(embed_dim=embed_dim, **head)
@@ -145,7 +170,10 @@ class QueryDecoder(nn.Module):
         return {
             "in_channels": [head.CONVS_DIM] * len(head.DEFORMABLE_TRANSFORMER_ENCODER_IN_FEATURES),
             "queries": _build_queries(cfg),
-            "head": {"mask_dim": head.MASK_DIM, "num_classes": head.NUM_CLASSES},
+            "head": {
+                "mask_dim": head.MASK_DIM,
+                "num_columns": LabelSets.from_config(cfg).num_columns,
+            },
             "num_layers": former.DEC_LAYERS - 1,
             "layer": {
                 "embed_dim": former.HIDDEN_DIM,
@@ -159,20 +187,37 @@ class QueryDecoder(nn.Module):
             "exact_attention_masks": attention_mask == "resample_masks",
         }
 
+    def project(self, levels: list[Tensor]) -> list[Tensor]:
+        """Bring levels (B, T, C', h, w) to the channels of the decoder."""
+        return [
+            projection(level.flatten(0, 1)).unflatten(0, level.shape[:2])
+            for projection, level in zip(self.projections, levels, strict=True)
+        ]
+
     def forward(
-        self, levels: list[Tensor], mask_features: Tensor, *, with_intermediate: bool
+        self,
+        levels: list[Tensor],
+        mask_features: Tensor,
+        *,
+        with_intermediate: bool,
+        requests: Sequence[QueryRequest] = (),
+        columns: Tensor | None = None,
+        guide: Guide | None = None,
     ) -> TubePrediction:
         """Decode tubes from features.
 
         Args:
-            levels: features from coarse to fine, each (B, T, C, h, w).
+            levels: features from coarse to fine, each (B, T, C, h, w), as `project` gives them.
             mask_features: (B, T, C', H, W).
             with_intermediate: also return what each earlier layer predicts, at full size.
+            requests: what the queries of each clip are to start from, where `queries` can tell.
+            columns: of the class head that each clip reads, see `PredictionHead.class_logits`.
+            guide: gives what is added to queries (B, Q, C) before they see each other. It is shown
+                what each layer starts from, and the masks (B, Q, T, h, w) at the layer's level.
         """
-        levels = [self._project(index, level) for index, level in enumerate(levels)]
         values, keys = self._tokens(levels)
         sizes = [(level.shape[-2], level.shape[-1]) for level in levels]
-        queries, places, centres = self.queries(levels[-1])
+        queries, places, centres = self.queries(levels[-1], requests)
         masks = partial(
             self._masks,
             centres=centres,
@@ -190,15 +235,21 @@ class QueryDecoder(nn.Module):
             embeds, kernels = self.head(queries)
             features = mask_features if small_features is None else small_features[level]
             mask_logits = masks(embeds, kernels, features)
-            blocked = attention_mask(mask_logits, sizes[level])
-            if with_intermediate:
-                class_logits = self.head.classes(embeds)
-                intermediate.append(TubePrediction(class_logits, mask_logits, embeds))
+            level_masks = masks_at(mask_logits, sizes[level])
+            blocked = attention_mask(level_masks)
             queries = layer.attend_to_pixels(queries, places, keys[level], values[level], blocked)
+            if with_intermediate or guide is not None:
+                class_logits = self.head.class_logits(embeds, columns)
+                start = TubePrediction(class_logits, mask_logits, embeds)
+                if guide is not None:
+                    queries = queries + guide(start, level_masks).to(queries.dtype)
+                if with_intermediate:
+                    intermediate.append(start)
             queries = layer.attend_to_queries(queries, places)
         embeds, kernels = self.head(queries)
         mask_logits = masks(embeds, kernels, mask_features)
-        return TubePrediction(self.head.classes(embeds), mask_logits, embeds, intermediate)
+        class_logits = self.head.class_logits(embeds, columns)
+        return TubePrediction(class_logits, mask_logits, embeds, intermediate)
 
     def _tokens(self, levels: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Flatten levels to (B, T*h*w, C): what is read, and the same with positions added."""
@@ -210,10 +261,6 @@ class QueryDecoder(nn.Module):
             values.append(tokens)
             keys.append(tokens + place.flatten(0, 2).to(tokens.dtype))
         return values, keys
-
-    def _project(self, index: int, level: Tensor) -> Tensor:
-        """Bring a level (B, T, C', h, w) to the decoder's channels."""
-        return self.projections[index](level.flatten(0, 1)).unflatten(0, level.shape[:2])
 
     def _masks(
         self,
@@ -233,7 +280,7 @@ class QueryDecoder(nn.Module):
         return maps + prior[:, :, None].to(maps.dtype)
 
 
-def _build_queries(cfg: CfgNode) -> nn.Module:
+def _build_queries(cfg: CfgNode) -> LearnedQueries | GridQueries:
     former, gvseg = cfg.MODEL.MASK_FORMER, cfg.MODEL.GVSEG
     sizes = {"num_queries": former.NUM_OBJECT_QUERIES, "embed_dim": former.HIDDEN_DIM}
     if gvseg.QUERY_INIT == "learned":
@@ -243,9 +290,19 @@ def _build_queries(cfg: CfgNode) -> nn.Module:
                 "set MODEL.GVSEG.QUERY_INIT grid."
             )
         return LearnedQueries(**sizes)
+    sizes["grid_size"] = gvseg.QUERY_GRID
     if gvseg.QUERY_INIT == "grid":
-        return GridQueries(**sizes, grid_size=gvseg.QUERY_GRID)
-    raise ValueError(f"MODEL.GVSEG.QUERY_INIT is {gvseg.QUERY_INIT!r}; choose learned or grid.")
+        return GridQueries(**sizes)
+    if gvseg.QUERY_INIT == "task":
+        memory = ClassMemory(
+            num_classes=cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
+            embed_dim=former.HIDDEN_DIM,
+            momentum=gvseg.CLASS_MEMORY_MOMENTUM,
+        )
+        return TaskOrientedQueries(**sizes, memory=memory)
+    raise ValueError(
+        f"MODEL.GVSEG.QUERY_INIT is {gvseg.QUERY_INIT!r}; choose learned, grid or task."
+    )
 
 
 def _position_dims(cfg: CfgNode) -> int:
@@ -256,11 +313,14 @@ def _position_dims(cfg: CfgNode) -> int:
     return dims
 
 
-def attention_mask(mask_logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Pixels that each query may not look at: (B, Q, T, H, W) -> (B, Q, T*h*w) bool."""
+def masks_at(mask_logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return mask logits at the size of a level, without gradient: (B, Q, T, h, w)."""
     mask_logits = mask_logits.detach()
-    if mask_logits.shape[-2:] != size:
-        mask_logits = _resample(mask_logits, size)
+    return mask_logits if mask_logits.shape[-2:] == size else _resample(mask_logits, size)
+
+
+def attention_mask(mask_logits: Tensor) -> Tensor:
+    """Pixels that each query may not look at: (B, Q, T, h, w) -> (B, Q, T*h*w) bool."""
     blocked = mask_logits.flatten(2) < 0
     # A query that sees nothing would give NaN after softmax, so let it see all.
     return blocked & ~blocked.all(-1, keepdim=True)

@@ -11,7 +11,7 @@ from detectron2.utils import comm
 from detectron2.utils.env import seed_all_rng
 
 from gvseg.engine.trainer import Trainer, unwrap
-from gvseg.modeling.criterion import _mean_over_processes
+from gvseg.modeling.processes import mean_over_processes
 from tests.engine.test_trainer import config
 
 WORLD_SIZE = 2
@@ -24,7 +24,7 @@ def work(rank, folder):
     )
     comm.create_local_process_group(WORLD_SIZE)
     torch.set_num_threads(1)
-    mean = _mean_over_processes(3 + 4 * rank, torch.device("cpu"))
+    mean = mean_over_processes(3 + 4 * rank, torch.device("cpu"))
     cfg = config("coco128", folder / "out")
     seed_all_rng(cfg.SEED + rank)  # DistributedDataParallel must make the weights agree
     trainer = Trainer(cfg)

@@ -17,7 +17,6 @@ def criterion(deep_supervision=True, **weights):
         ),
         weights={"ce": 1.0, "mask": 1.0, "dice": 1.0, **weights},
         no_object_weight=0.1,
-        num_classes=NUM_CLASSES,
         points={"num_points": 200, "oversample_ratio": 3.0, "importance_ratio": 0.75},
         deep_supervision=deep_supervision,
     )

@@ -68,7 +68,7 @@ CASES = [("image_r50", 1, "2"), ("video_r50", 3, "3")]
 def test_every_layer_gives_the_official_numbers(name, clip_length, dims, tmp_path):
     arrays, model = load_reference(name, tmp_path, "MODEL.GVSEG.POSITION_DIMS", dims)
     frames = frames_of(arrays, model, clip_length)
-    prediction = model._segment(frames, with_intermediate=True)
+    prediction = model.segment(frames, with_intermediate=True)
     layers = [*prediction.intermediate, prediction]
     assert len(layers) == 4
     for index, layer in enumerate(layers):

@@ -1,10 +1,13 @@
 """Where queries come from before the first decoder layer.
 
-B clips, T frames, N queries, C channels, S cells along each side of a frame, (h, w) pixels.
+B clips, T frames, N queries, C channels, S cells along each side of a frame, K classes, (h, w)
+pixels.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -12,7 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gvseg.modeling.attention import FeedForward
+from gvseg.modeling.losses import sample_points
 from gvseg.modeling.position_encoding import SinePositionEncoding
+from gvseg.modeling.task_oriented.class_memory import ClassMemory
+from gvseg.structures import ObjectFeatures
 
 
 class Queries(NamedTuple):
@@ -20,7 +26,16 @@ class Queries(NamedTuple):
 
     content: Tensor  # (B, N, C), what queries hold
     place: Tensor  # (B, N, C), where they look, as a position encoding
-    centres: Tensor | None = None  # (B, N, 2) x and y in fractions of the frame, where known
+    centres: Tensor  # (B, N, 2) x and y in fractions of the frame; its middle where they have none
+
+
+@dataclass(frozen=True)
+class QueryRequest:
+    """What the queries of one clip are to stand for, first to last; the rest are grid cells."""
+
+    classes: Sequence[int] = ()  # rows of the class memory
+    objects: ObjectFeatures | None = None  # that exemplars point out
+    fills_with_cells: bool = True  # the rest are cells, or else learnt queries
 
 
 class LearnedQueries(nn.Module):
@@ -28,19 +43,23 @@ class LearnedQueries(nn.Module):
 
     def __init__(self, *, num_queries: int, embed_dim: int) -> None:
         super().__init__()
+        self.num_queries = num_queries
         self.content = nn.Embedding(num_queries, embed_dim)
         self.place = nn.Embedding(num_queries, embed_dim)
 
-    def forward(self, features: Tensor) -> Queries:
+    def forward(self, features: Tensor, requests: Sequence[QueryRequest] = ()) -> Queries:
         """Return the queries of B clips.
 
         Args:
             features: (B, T, C, h, w), of which only B matters here.
+            requests: make no difference here.
         """
         batch = len(features)
+        content = self.content.weight
         return Queries(
-            self.content.weight.expand(batch, -1, -1),
+            content.expand(batch, -1, -1),
             self.place.weight.expand(batch, -1, -1),
+            content.new_full((batch, len(content), 2), 0.5),
         )
 
 
@@ -72,22 +91,27 @@ class GridQueries(nn.Module):
         self.norm = nn.LayerNorm(embed_dim)
         self.position_encoding = SinePositionEncoding(channels=embed_dim, dims=2)
 
-    def forward(self, features: Tensor) -> Queries:
+    def forward(self, features: Tensor, requests: Sequence[QueryRequest] = ()) -> Queries:
         """Return the queries of B clips.
 
         Args:
             features: (B, T, C, h, w).
+            requests: make no difference here.
         """
         side = self.grid_size
         cells = F.adaptive_avg_pool2d(features.mean(1), side).flatten(2).transpose(1, 2)
         # Pixels are the keys that a place is compared with, so a cell's is the mean of its pixels'.
-        pixels = self.position_encoding((1, *features.shape[-2:]), features.device)
-        places = F.adaptive_avg_pool2d(pixels[0].permute(2, 0, 1), side).flatten(1).T
+        places = F.adaptive_avg_pool2d(self._positions(features), side).flatten(1).T
         chosen = self._choose(len(features), features.device)
         content = cells.gather(1, chosen[..., None].expand(-1, -1, cells.shape[2]))
         place = places[chosen].to(content.dtype)
         centres = torch.stack([chosen % side, chosen // side], -1).add(0.5) / side
         return Queries(self.norm(self.feed_forward(content + place)), place, centres)
+
+    def _positions(self, features: Tensor) -> Tensor:
+        """Position encodings of the pixels of features (..., h, w): (C, h, w)."""
+        size = (1, features.shape[-2], features.shape[-1])
+        return self.position_encoding(size, features.device)[0].permute(2, 0, 1)
 
     def _choose(self, batch: int, device: torch.device) -> Tensor:
         """Cells of each clip, (B, N) int64."""
@@ -97,3 +121,94 @@ class GridQueries(nn.Module):
             return order[:, : self.num_queries]
         spread = torch.linspace(0, num_cells - 1, self.num_queries, device=device)
         return spread.round().long().expand(batch, -1)
+
+
+class TaskOrientedQueries(GridQueries):
+    """Queries that start from what their task asks for (section 3.1).
+
+    Objects that exemplars point out start from features inside them (EVS, Eq. 7), semantic classes
+    from the memory of their class (VSS and the stuff of VPS, Eq. 9), all others from cells of the
+    clip (VIS, the things of VPS, Eq. 8). Beside the objects of EVS, cells stand for what is to be
+    told apart from them; beside the classes of VSS are learnt queries.
+
+    Args:
+        num_queries: N.
+        embed_dim: C.
+        grid_size: S.
+        memory: of the classes.
+    """
+
+    def __init__(
+        self, *, num_queries: int, embed_dim: int, grid_size: int, memory: ClassMemory
+    ) -> None:
+        super().__init__(num_queries=num_queries, embed_dim=embed_dim, grid_size=grid_size)
+        self.memory = memory
+        # What a class starts from until it was seen, where its query looks, and what is left over.
+        num_learned = max(num_queries, len(memory.embeds))
+        self.content = nn.Embedding(num_learned, embed_dim)
+        self.place = nn.Embedding(num_learned, embed_dim)
+
+    def forward(self, features: Tensor, requests: Sequence[QueryRequest] = ()) -> Queries:
+        """Return the queries of B clips.
+
+        Args:
+            features: (B, T, C, h, w).
+            requests: one for each clip, or none, which asks for cells alone.
+
+        Raises:
+            ValueError: more is asked for than there are queries.
+        """
+        cells = super().forward(features)
+        if not requests:
+            return cells
+        rows = [
+            self._of_clip(request, features[index], Queries(*(part[index] for part in cells)))
+            for index, request in enumerate(requests)
+        ]
+        content, place, centres = (torch.stack(parts) for parts in zip(*rows, strict=True))
+        return Queries(content, place, centres)
+
+    def _of_clip(self, request: QueryRequest, features: Tensor, cells: Queries) -> Queries:
+        """Return the queries (N, ...) of one clip from its features (T, C, h, w) and its cells."""
+        parts = []
+        if request.classes:
+            parts.append(self._of_classes(request.classes))
+        if request.objects is not None:
+            parts.append(self._of_objects(request.objects, features))
+        num_asked = sum(len(part.content) for part in parts)
+        num_left = self.num_queries - num_asked
+        if num_left < 0:
+            raise ValueError(
+                f"{num_asked} classes and objects are asked for, but "
+                f"MODEL.MASK_FORMER.NUM_OBJECT_QUERIES is {self.num_queries}; raise it."
+            )
+        if request.fills_with_cells:
+            # Cells are in random order in training; at inference those kept are spread evenly too.
+            kept = torch.linspace(0, self.num_queries - 1, num_left, device=features.device)
+            kept = kept.round().long()
+            parts.append(Queries(*(part[kept] for part in cells)))
+        else:
+            start = max(len(self.content.weight) - num_left, 0)
+            parts.append(self._learned(slice(start, None)))
+        content, place, centres = (
+            torch.cat([part.to(cells.content.dtype) for part in of_parts])
+            for of_parts in zip(*parts, strict=True)
+        )
+        return Queries(content, place, centres)
+
+    def _of_classes(self, classes: Sequence[int]) -> Queries:
+        rows = torch.as_tensor(classes, device=self.content.weight.device)
+        num_classes = len(self.memory.embeds)
+        content = self.memory(self.content.weight[:num_classes])[rows]
+        return self._learned(rows)._replace(content=content)
+
+    def _of_objects(self, objects: ObjectFeatures, features: Tensor) -> Queries:
+        positions = self._positions(features)
+        place = sample_points(positions[None], objects.centres[None].to(positions.dtype))[0].T
+        content = self.norm(self.feed_forward(objects.features + place.to(objects.features.dtype)))
+        return Queries(content, place, objects.centres)
+
+    def _learned(self, rows: Tensor | slice) -> Queries:
+        content = self.content.weight[rows]
+        middle = content.new_full((len(content), 2), 0.5)  # of the frame: they have no place
+        return Queries(content, self.place.weight[rows], middle)

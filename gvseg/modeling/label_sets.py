@@ -1,0 +1,153 @@
+"""The classes that a model tells apart, in one set or in several.
+
+Benchmarks name different classes. A model may learn several of them at once: its class head then
+has columns for each set, every set with its own "no object", and a clip reads those of its dataset.
+
+B clips, K classes of the largest set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from detectron2.config import CfgNode
+from detectron2.data import Metadata, MetadataCatalog
+
+from gvseg.tasks import Task, model_task
+
+
+class LabelSets(nn.Module):
+    """Which columns of the class head, and which rows of class memories, belong to which dataset.
+
+    Args:
+        is_thing: for each set, which of its classes are objects where the task tells them apart.
+        set_of_dataset: by name; with a single set it serves all datasets.
+    """
+
+    columns: Tensor  # (sets, K+1) int64 of the class head; -1 where a set has fewer classes
+    thing_columns: Tensor  # (sets, K+1) bool, False for "no object"
+
+    def __init__(
+        self, is_thing: Sequence[Sequence[bool]], set_of_dataset: dict[str, int] | None = None
+    ) -> None:
+        super().__init__()
+        self.is_thing = [tuple(of_set) for of_set in is_thing]
+        self.set_of_dataset = set_of_dataset or {}
+        sizes = [len(of_set) for of_set in self.is_thing]
+        widest = max(sizes)
+        columns = torch.full((len(sizes), widest + 1), -1)
+        things = torch.zeros(len(sizes), widest + 1, dtype=torch.bool)
+        start = 0
+        for index, (size, of_set) in enumerate(zip(sizes, self.is_thing, strict=True)):
+            columns[index, :size] = torch.arange(start, start + size)
+            columns[index, -1] = start + size
+            things[index, :size] = torch.tensor(of_set)
+            start += size + 1
+        self.num_columns = start
+        self.num_classes = sum(sizes)
+        self.register_buffer("columns", columns, persistent=False)
+        self.register_buffer("thing_columns", things, persistent=False)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> LabelSets:
+        """Read `MODEL.GVSEG.LABEL_SETS`, or the classes of the datasets that are trained on.
+
+        Raises:
+            ValueError: a dataset that is not registered, or classes in another number than the
+                config says.
+        """
+        names = cfg.MODEL.GVSEG.LABEL_SETS
+        num_classes = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
+        if not names:
+            return cls([_things_of_one_set(cfg, num_classes)])
+        metadata = {name: _metadata(name) for name in names}
+        # Datasets of one class table share its columns.
+        tables = list(dict.fromkeys(entry.class_table for entry in metadata.values()))
+        things: list[Sequence[bool]] = [()] * len(tables)
+        set_of_dataset = {}
+        for name, entry in metadata.items():
+            index = tables.index(entry.class_table)
+            set_of_dataset[name] = index
+            things[index] = entry.class_is_thing
+        total = sum(map(len, things))
+        if total != num_classes:
+            raise ValueError(
+                f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {num_classes}, but the class tables of "
+                f"MODEL.GVSEG.LABEL_SETS have {total} classes together."
+            )
+        return cls(things, set_of_dataset)
+
+    def index(self, dataset_name: str) -> int:
+        """Return which set a dataset has.
+
+        Raises:
+            ValueError: there are several and it has none.
+        """
+        if len(self.is_thing) == 1:
+            return 0
+        if dataset_name not in self.set_of_dataset:
+            raise ValueError(
+                f"The model has no classes for {dataset_name!r}; name it in "
+                f"MODEL.GVSEG.LABEL_SETS beside {', '.join(self.set_of_dataset)}."
+            )
+        return self.set_of_dataset[dataset_name]
+
+    def head_columns(self, sets: Sequence[int]) -> Tensor | None:
+        """Return the columns of the class head for clips of some sets, (B, K+1) int64.
+
+        None stands for all columns, in their order.
+        """
+        if len(self.is_thing) == 1:
+            return None
+        return self.columns[list(sets)]
+
+    def thing_classes(self, sets: Sequence[int], tasks: Sequence[Task]) -> Tensor:
+        """Return which classes clips of some sets tell objects apart in, (B, K+1) bool."""
+        tells_apart = torch.tensor([task.has_instances for task in tasks])
+        return self.thing_columns[list(sets)] & tells_apart[:, None].to(self.columns.device)
+
+    def first_row(self, index: int) -> int:
+        """Return the row of the first class of a set where all classes stand below each other."""
+        return sum(len(of_set) for of_set in self.is_thing[:index])
+
+    def semantic_rows(self, index: int, task: Task) -> list[int]:
+        """Return the rows of the classes of a set that a task segments without telling apart."""
+        if not task.has_stuff:
+            return []
+        first = self.first_row(index)
+        return [
+            first + position
+            for position, is_thing in enumerate(self.is_thing[index])
+            if not (is_thing and task.has_instances)
+        ]
+
+
+def _things_of_one_set(cfg: CfgNode, num_classes: int) -> Sequence[bool]:
+    task = model_task(cfg.MODEL.GVSEG.TASK)
+    if task is not None and not (task.has_instances and task.has_stuff):
+        return (task.has_instances,) * num_classes
+    names = [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST]
+    if not names:
+        raise ValueError(
+            "The model has to know which classes are things; name a dataset in DATASETS.TRAIN or "
+            "DATASETS.TEST."
+        )
+    things: Sequence[bool] = _metadata(names[0]).class_is_thing
+    if len(things) != num_classes:
+        raise ValueError(
+            f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {num_classes}, but {names[0]} has {len(things)} "
+            "classes."
+        )
+    return things
+
+
+def _metadata(dataset_name: str) -> Metadata:
+    metadata = MetadataCatalog.get(dataset_name)
+    if not hasattr(metadata, "class_is_thing"):
+        raise ValueError(
+            f"Dataset {dataset_name!r} is not registered with gvseg; see docs/data.md for how to."
+        )
+    return metadata

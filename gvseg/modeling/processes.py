@@ -1,0 +1,39 @@
+"""What the processes of a distributed training tell each other within a step."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed
+import torch.nn.functional as F
+from torch import Tensor
+
+from detectron2.utils import comm
+
+
+def mean_over_processes(count: int, device: torch.device) -> Tensor:
+    """Return a count per process, at least 1, so that a batch without any divides by no zero."""
+    mean = torch.tensor(float(count), device=device)
+    if comm.get_world_size() > 1:
+        torch.distributed.all_reduce(mean)
+        mean = mean / comm.get_world_size()
+    return mean.clamp(min=1)
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """Return the rows (N, ...) of all processes, in their order; each may have another N.
+
+    No gradient passes through it.
+    """
+    world_size = comm.get_world_size()
+    if world_size == 1:
+        return rows.detach()
+    count = torch.tensor([len(rows)], device=rows.device)
+    counts = [torch.empty_like(count) for _ in range(world_size)]
+    torch.distributed.all_gather(counts, count)
+    lengths = [int(number) for number in torch.cat(counts)]
+    # All of one length, as gathering asks for.
+    spare = max(lengths) - len(rows)
+    padded = F.pad(rows.detach(), (0, 0) * (rows.dim() - 1) + (0, spare)).contiguous()
+    parts = [torch.empty_like(padded) for _ in range(world_size)]
+    torch.distributed.all_gather(parts, padded)
+    return torch.cat([part[:length] for part, length in zip(parts, lengths, strict=True)])

@@ -1,0 +1,196 @@
+r"""Task-oriented temporal contrastive learning (GvSeg, section 3.1, Eq. 10).
+
+A anchors, S samples, C channels, N objects, K classes.
+
+Embeddings of one object, or of one semantic class, are to be alike. What counts as alike depends
+on the task: an object resembles itself in any frame of the video where it has kept its shape and
+place; a semantic class resembles itself in the whole training set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gvseg.modeling.processes import mean_over_processes
+from gvseg.modeling.task_oriented.class_queues import ClassQueues
+from gvseg.modeling.task_oriented.shape_position import descriptor_change
+
+DISTANT = ("negative", "ignored")
+
+
+@dataclass(frozen=True)
+class View:
+    """The objects of one video as one clip shows them."""
+
+    embeds: Tensor  # (N, C)
+    ids: Tensor  # (N,) int64
+    descriptors: Tensor  # (N, C), shape and position of the true masks
+    is_anchor: bool  # of the clip that is learnt; other views only compare
+
+
+@dataclass
+class Contrast:
+    """Sums over anchors, and what is to be logged."""
+
+    pull: Tensor  # scalar
+    cosine: Tensor  # scalar
+    num_anchors: int
+    scalars: dict[str, Tensor]
+
+
+class TaskOrientedContrast(nn.Module):
+    """The contrastive losses of things and of semantic classes.
+
+    Args:
+        tau: relative change of the descriptor below which a view of the same object is positive.
+        distant: what the other views of the same object are: `negative`, as in the paper, or
+            `ignored`.
+        temperature: dot products are divided by it.
+        weight: of the contrastive loss.
+        cosine_weight: of the auxiliary loss, which draws cosines to 1 and 0.
+        queues: of the semantic classes, where there are any.
+        has_things: whether objects are told apart.
+    """
+
+    def __init__(
+        self,
+        *,
+        tau: float,
+        distant: str,
+        temperature: float,
+        weight: float,
+        cosine_weight: float,
+        queues: ClassQueues | None,
+        has_things: bool,
+    ) -> None:
+        super().__init__()
+        if distant not in DISTANT:
+            raise ValueError(
+                f"MODEL.GVSEG.CONTRASTIVE.DISTANT is {distant!r}; choose {' or '.join(DISTANT)}."
+            )
+        for key, value in (("TAU", tau), ("TEMPERATURE", temperature)):
+            if value <= 0:
+                raise ValueError(f"MODEL.GVSEG.CONTRASTIVE.{key} is {value}; give more than 0.")
+        self.tau = tau
+        self.distant_is_negative = distant == "negative"
+        self.temperature = temperature
+        self.weight = weight
+        self.cosine_weight = cosine_weight
+        self.queues = queues
+        self.has_things = has_things
+
+    def forward(
+        self,
+        videos: Sequence[Sequence[View]],
+        classes: Tensor,
+        class_embeds: Tensor,
+        peers: Sequence[Tensor],
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return the losses by name, and scalars to log.
+
+        The same names come back whatever the batch holds, as all processes must agree on them.
+        Queues take in the classes of this step afterwards.
+
+        Args:
+            videos: of each clip of the batch, what its views show.
+            classes: (M,) int64 of matched semantic queries.
+            class_embeds: (M, C) of them.
+            peers: for each of them, the classes that it is told apart from (K,) bool.
+        """
+        parts = {}
+        if self.has_things:
+            parts["thing"] = self.of_things(videos, class_embeds)
+        if self.queues is not None:
+            parts["class"] = self.of_classes(classes, class_embeds, peers)
+            self.queues.push(classes, class_embeds)
+        losses: dict[str, Tensor] = {}
+        scalars: dict[str, Tensor] = {}
+        for name, part in parts.items():
+            total = mean_over_processes(part.num_anchors, part.pull.device)
+            losses[f"loss_contrast_{name}"] = self.weight * part.pull / total
+            losses[f"loss_contrast_{name}_cosine"] = self.cosine_weight * part.cosine / total
+            scalars |= part.scalars
+        return losses, scalars
+
+    def of_things(self, videos: Sequence[Sequence[View]], like: Tensor) -> Contrast:
+        """Compare the anchors of each video with its other views."""
+        pull = cosine = like.new_zeros((), dtype=torch.float32)
+        num_same = num_positive = like.new_zeros((), dtype=torch.int64)
+        num_anchors = 0
+        for views in videos:
+            for anchor in (view for view in views if view.is_anchor and len(view.ids)):
+                others = [view for view in views if view is not anchor]
+                if not others:
+                    continue
+                samples, ids, descriptors = (
+                    torch.cat([getattr(view, name) for view in others])
+                    for name in ("embeds", "ids", "descriptors")
+                )
+                is_same = anchor.ids[:, None] == ids
+                change = descriptor_change(anchor.descriptors[:, None], descriptors[None])
+                is_positive = is_same & (change < self.tau)
+                is_negative = ~is_positive if self.distant_is_negative else ~is_same
+                of_view = self._compare(anchor.embeds, samples, is_positive, is_negative)
+                pull, cosine = pull + of_view[0], cosine + of_view[1]
+                num_anchors += len(anchor.ids)
+                num_same = num_same + is_same.sum()
+                num_positive = num_positive + is_positive.sum()
+        rate = num_positive / num_same.clamp_min(1)
+        return Contrast(pull, cosine, num_anchors, {"contrast/positive_rate": rate})
+
+    def of_classes(self, classes: Tensor, embeds: Tensor, peers: Sequence[Tensor]) -> Contrast:
+        """Compare queries of semantic classes with those that the queues remember."""
+        assert self.queues is not None
+        fill = {"contrast/queue_fill": self.queues.fill()}
+        if not len(classes):
+            zero = embeds.float().sum()
+            return Contrast(zero, zero, 0, fill)
+        samples, sample_classes, is_taken = self.queues.contents()
+        is_peer = torch.stack(list(peers))[:, sample_classes] & is_taken
+        is_positive = is_peer & (classes[:, None] == sample_classes)
+        pull, cosine = self._compare(embeds, samples, is_positive, is_peer & ~is_positive)
+        return Contrast(pull, cosine, len(classes), fill)
+
+    def _compare(
+        self, anchors: Tensor, samples: Tensor, is_positive: Tensor, is_negative: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Sum both losses over anchors."""
+        anchors, samples = anchors.float(), samples.float()
+        products = anchors @ samples.T / self.temperature
+        pull = contrastive_loss(products, is_positive, is_negative)
+        cosines = F.normalize(anchors, dim=1) @ F.normalize(samples, dim=1).T
+        return pull.sum(), cosine_loss(cosines, is_positive, is_negative).sum()
+
+
+def contrastive_loss(products: Tensor, is_positive: Tensor, is_negative: Tensor) -> Tensor:
+    r"""Return \(\log(1 + \sum_{+} \sum_{-} \exp(s_- - s_+))\) of each anchor, (A,).
+
+    It is the loss of several positives that trackers by query embeddings use; zero for an anchor
+    that lacks one kind or the other.
+
+    Args:
+        products: (A, S), s.
+        is_positive: (A, S) bool.
+        is_negative: (A, S) bool.
+    """
+    has_both = is_positive.any(1) & is_negative.any(1)
+    # An anchor without pairs takes all of them in, so that nothing is infinite, and then counts 0.
+    positive = _log_sum_exp(-products, is_positive | ~has_both[:, None])
+    negative = _log_sum_exp(products, is_negative | ~has_both[:, None])
+    return torch.where(has_both, F.softplus(positive + negative), 0.0)
+
+
+def cosine_loss(cosines: Tensor, is_positive: Tensor, is_negative: Tensor) -> Tensor:
+    """Return the mean over pairs of the squared distance of cosines (A, S) to 1 or 0, (A,)."""
+    is_pair = is_positive | is_negative
+    distance = (cosines - is_positive.float()).square() * is_pair
+    return distance.sum(1) / is_pair.sum(1).clamp_min(1)
+
+
+def _log_sum_exp(values: Tensor, chosen: Tensor) -> Tensor:
+    return values.masked_fill(~chosen, float("-inf")).logsumexp(1)

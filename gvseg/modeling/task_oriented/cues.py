@@ -1,0 +1,164 @@
+"""Tell queries of the shape and place of their objects while they are decoded.
+
+B clips, Q queries, T frames, N targets, C channels, K classes, (h, w) mask logits.  GvSeg, section
+3.1, "Shape- and Position-Aware Query Matching".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from detectron2.config import configurable
+
+from gvseg.modeling.matching import Match
+from gvseg.modeling.task_oriented.shape_position import ShapePositionDescriptor
+from gvseg.structures import ClipTargets, TubePrediction
+
+SOURCES = ("none", "matched_gt", "predicted", "mixed")
+MASK_STRIDE = 4  # of the mask logits, at which true masks are described too
+
+# What a decoder layer asks before its self-attention: prediction so far -> (B, Q, C).
+Guide = Callable[[TubePrediction, Tensor], Tensor]
+
+
+class ShapePositionCues(nn.Module):
+    r"""The descriptors H that queries get before self-attention, \(q \leftarrow q + H\) (Eq. 5).
+
+    The paper's text gives a query the descriptor of the true object that the previous prediction is
+    matched to; its figure, and any inference, that of the mask which the query itself predicted.
+    In training both are drawn, so that what helps at inference has been seen. A tube's cue is the
+    mean over the frames in which its mask is not empty. Only things have one.
+
+    Args:
+        descriptor: gives H.
+        source: `matched_gt`, `predicted`, or `mixed`, in which each clip draws one of the two in
+            each layer.
+        predicted_prob: of drawing the predicted mask where sources are mixed.
+    """
+
+    @configurable
+    def __init__(
+        self, *, descriptor: ShapePositionDescriptor, source: str, predicted_prob: float
+    ) -> None:
+        super().__init__()
+        if source not in SOURCES[1:]:
+            raise ValueError(f"MODEL.GVSEG.CUE is {source!r}; choose one of {', '.join(SOURCES)}.")
+        if not 0 <= predicted_prob <= 1:
+            raise ValueError(
+                f"MODEL.GVSEG.PREDICTED_CUE_PROB is {predicted_prob}; it must lie in 0..1."
+            )
+        self.descriptor = descriptor
+        self.predicted_prob = {"matched_gt": 0.0, "predicted": 1.0, "mixed": predicted_prob}[source]
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict:
+        return {
+            "descriptor": ShapePositionDescriptor(cfg),
+            "source": cfg.MODEL.GVSEG.CUE,
+            "predicted_prob": cfg.MODEL.GVSEG.PREDICTED_CUE_PROB,
+        }
+
+    def of_predictions(self, class_logits: Tensor, mask_logits: Tensor, is_thing: Tensor) -> Tensor:
+        """Return the cue of each query from its own mask, zeros unless it shows a thing.
+
+        Args:
+            class_logits: (B, Q, K+1).
+            mask_logits: (B, Q, T, h, w).
+            is_thing: (B, K+1) bool of each clip's classes, False for "no object".
+        """
+        shows_thing = is_thing.gather(1, class_logits.argmax(-1))
+        masks = (mask_logits > 0) & shows_thing[..., None, None, None]
+        return tube_descriptors(self.descriptor, masks)
+
+    def of_targets(
+        self, descriptors: Sequence[Tensor], matches: Sequence[Match], num_queries: int
+    ) -> Tensor:
+        """Return the cue of each query from the object that it is matched to (B, Q, C).
+
+        Args:
+            descriptors: (N, C) of the targets of each clip, zeros for stuff.
+            matches: of each clip.
+            num_queries: Q.
+        """
+        cues = []
+        for of_clip, (queries, matched) in zip(descriptors, matches, strict=True):
+            cue = of_clip.new_zeros(num_queries, of_clip.shape[1])
+            queries, matched = queries.to(cue.device), matched.to(cue.device)
+            cues.append(cue.index_copy(0, queries, of_clip[matched]))
+        return torch.stack(cues)
+
+    def draw_predicted(self, batch: int) -> Tensor:
+        """Draw which clips of a batch get cues from what they predicted, (B,) bool on the host."""
+        return torch.rand(batch) < self.predicted_prob
+
+
+class PredictedGuide:
+    """Guide queries by their own masks, as at inference.
+
+    Args:
+        cues: where cues come from.
+        is_thing: (B, K+1) bool.
+    """
+
+    def __init__(self, cues: ShapePositionCues, is_thing: Tensor) -> None:
+        self.cues = cues
+        self.is_thing = is_thing
+
+    def __call__(self, prediction: TubePrediction, level_masks: Tensor) -> Tensor:
+        return self.cues.of_predictions(prediction.class_logits, level_masks, self.is_thing)
+
+
+class TeachingGuide:
+    """Guide queries by true objects or by their own masks, as drawn for each clip and layer.
+
+    Args:
+        cues: where cues come from.
+        is_thing: (B, K+1) bool.
+        targets: of each clip.
+        match: finds the matches of a prediction, and leaves them in it for the loss.
+    """
+
+    def __init__(
+        self,
+        cues: ShapePositionCues,
+        is_thing: Tensor,
+        targets: Sequence[ClipTargets],
+        match: Callable[[TubePrediction], list[Match]],
+    ) -> None:
+        self.cues = cues
+        self.is_thing = is_thing
+        self.match = match
+        self.descriptors = [tube_descriptors(cues.descriptor, true_masks(t)) for t in targets]
+
+    def __call__(self, prediction: TubePrediction, level_masks: Tensor) -> Tensor:
+        batch, num_queries = prediction.class_logits.shape[:2]
+        true = self.cues.of_targets(self.descriptors, self.match(prediction), num_queries)
+        draw = self.cues.draw_predicted(batch)
+        if not draw.any():
+            return true
+        draw = draw.to(true.device)
+        predicted = self.cues.of_predictions(
+            prediction.class_logits, level_masks, self.is_thing & draw[:, None]
+        )
+        return torch.where(draw[:, None, None], predicted, true)
+
+
+def true_masks(target: ClipTargets) -> Tensor:
+    """Return the masks of things at the size of mask logits, empty for stuff: (N, T, h, w) bool."""
+    offset = MASK_STRIDE // 2
+    masks = target.masks[..., offset::MASK_STRIDE, offset::MASK_STRIDE]
+    return masks & (target.ids >= 0)[:, None, None, None]
+
+
+def tube_descriptors(descriptor: ShapePositionDescriptor, masks: Tensor) -> Tensor:
+    """Return one descriptor for each tube of masks (..., T, h, w): (..., C)."""
+    return mean_over_frames(descriptor(masks))
+
+
+def mean_over_frames(descriptors: Tensor) -> Tensor:
+    """Return the mean (..., C) of (..., T, C) over the frames that are not all zero."""
+    count = descriptors.any(-1).sum(-1)
+    return descriptors.sum(-2) / count.clamp_min(1)[..., None]

@@ -1,0 +1,215 @@
+"""What a training step learns from: segments, and what makes embeddings of one thing alike.
+
+B clips, T frames, Q queries, C channels, K classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from detectron2.config import CfgNode, configurable
+from detectron2.utils.events import get_event_storage, has_event_storage
+
+from gvseg.modeling.criterion import SetCriterion
+from gvseg.modeling.label_sets import LabelSets
+from gvseg.modeling.matching import Match
+from gvseg.modeling.task_oriented.class_memory import ClassMemory
+from gvseg.modeling.task_oriented.class_queues import ClassQueues
+from gvseg.modeling.task_oriented.contrastive import TaskOrientedContrast, View
+from gvseg.modeling.task_oriented.cues import (
+    ShapePositionCues,
+    TeachingGuide,
+    mean_over_frames,
+    true_masks,
+)
+from gvseg.modeling.task_oriented.shape_position import ShapePositionDescriptor
+from gvseg.structures import ClipTargets, TubePrediction
+from gvseg.tasks import Task, model_task
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """Predictions of some clips beside what they should be."""
+
+    prediction: TubePrediction
+    targets: list[ClipTargets]
+    samples: list[int]  # to which sample of the batch each clip belongs
+    sets: list[int]  # label set of each clip
+    tasks: list[Task]
+
+
+class TaskOrientedLearning(nn.Module):
+    """The losses of a training step.
+
+    Args:
+        criterion: judges classes and masks.
+        contrast: judges embeddings, where wanted.
+        descriptor: of the true masks, for `contrast`.
+        label_sets: the classes of the datasets.
+        learns_to_follow: whether exemplars' objects are segmented in the extra frames too.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        criterion: SetCriterion,
+        contrast: TaskOrientedContrast | None,
+        descriptor: ShapePositionDescriptor,
+        label_sets: LabelSets,
+        learns_to_follow: bool,
+    ) -> None:
+        super().__init__()
+        self.criterion = criterion
+        self.contrast = contrast
+        self.descriptor = descriptor
+        self.label_sets = label_sets
+        self.learns_to_follow = learns_to_follow
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict:
+        contrastive = cfg.MODEL.GVSEG.CONTRASTIVE
+        task = model_task(cfg.MODEL.GVSEG.TASK)
+        contrast = None
+        if contrastive.ENABLED:
+            queues = None
+            if task is None or task.has_stuff:
+                queues = ClassQueues(
+                    num_classes=cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
+                    embed_dim=cfg.MODEL.MASK_FORMER.HIDDEN_DIM,
+                    size=contrastive.QUEUE_SIZE,
+                )
+            contrast = TaskOrientedContrast(
+                tau=contrastive.TAU,
+                distant=contrastive.DISTANT,
+                temperature=contrastive.TEMPERATURE,
+                weight=contrastive.WEIGHT,
+                cosine_weight=contrastive.COSINE_WEIGHT,
+                queues=queues,
+                has_things=task is None or task.has_instances,
+            )
+        has_extra = cfg.INPUT.SAMPLING_EXTRA_FRAME_NUM > 0
+        return {
+            "criterion": SetCriterion(cfg),
+            "contrast": contrast,
+            "descriptor": ShapePositionDescriptor(cfg),
+            "label_sets": LabelSets.from_config(cfg),
+            "learns_to_follow": has_extra and task in (None, Task.EVS),
+        }
+
+    def match(self, prediction: TubePrediction, targets: list[ClipTargets]) -> list[Match]:
+        """Return the matches of a prediction, which keeps them for its losses."""
+        iteration = get_event_storage().iter if has_event_storage() else 0
+        return self.criterion.match(prediction, targets, iteration)
+
+    def guide(
+        self, cues: ShapePositionCues, is_thing: Tensor, targets: list[ClipTargets]
+    ) -> TeachingGuide:
+        """Return what tells queries of shapes and positions in training.
+
+        Args:
+            cues: where they come from.
+            is_thing: (B, K+1) bool.
+            targets: of the clips.
+        """
+        return TeachingGuide(cues, is_thing, targets, lambda start: self.match(start, targets))
+
+    def forward(
+        self, clips: Segmented, extra: Segmented | None, memory: ClassMemory | None
+    ) -> dict[str, Tensor]:
+        """Return weighted losses by name; memory and queues take in what the step found.
+
+        Args:
+            clips: that are learnt, with the predictions of every layer.
+            extra: other frames of the same videos, as clips of one frame.
+            memory: of the classes, where queries start from it.
+        """
+        iteration = get_event_storage().iter if has_event_storage() else 0
+        losses = self.criterion(clips.prediction, clips.targets, iteration)
+        if self.learns_to_follow and extra is not None:
+            losses |= self._following_losses(extra, iteration)
+        classes, embeds, peers = self._semantic_queries(clips)
+        if self.contrast is not None:
+            contrastive, scalars = self.contrast(self._videos(clips, extra), classes, embeds, peers)
+            losses |= contrastive
+            if has_event_storage():
+                get_event_storage().put_scalars(
+                    **{name: float(value) for name, value in scalars.items()}
+                )
+        if memory is not None:
+            memory.update(classes, embeds)
+        return losses
+
+    def _following_losses(self, extra: Segmented, iteration: int) -> dict[str, Tensor]:
+        """Judge objects in frames that their exemplars are not drawn from (EVS)."""
+        chosen = [index for index, task in enumerate(extra.tasks) if task is Task.EVS]
+        prediction = extra.prediction
+        part = TubePrediction(
+            prediction.class_logits[chosen],
+            prediction.mask_logits[chosen],
+            prediction.query_embeds[chosen],
+        )
+        if not chosen:  # all processes must have the same losses
+            zero = prediction.class_logits.float().sum() * 0
+            return dict.fromkeys(("loss_ce_extra", "loss_mask_extra", "loss_dice_extra"), zero)
+        losses = self.criterion(part, [extra.targets[index] for index in chosen], iteration)
+        return {f"{name}_extra": loss for name, loss in losses.items()}
+
+    def _semantic_queries(self, clips: Segmented) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Find the queries that stand for semantic classes.
+
+        Returns:
+            their classes (M,) and embeddings (M, C), and beside each the classes of its label set
+            that its task does not tell apart (K,) bool; all in rows of class memories.
+        """
+        embeds_of_clips = clips.prediction.query_embeds
+        classes, embeds, peers = [], [embeds_of_clips[:, :0].flatten(0, 1)], []
+        device = embeds_of_clips.device
+        matches = self.match(clips.prediction, clips.targets)
+        for index, (target, (queries, matched)) in enumerate(
+            zip(clips.targets, matches, strict=True)
+        ):
+            label_set = clips.sets[index]
+            is_semantic = target.ids[matched] < 0
+            rows = target.classes[matched][is_semantic] + self.label_sets.first_row(label_set)
+            is_peer = torch.zeros(self.label_sets.num_classes, dtype=torch.bool, device=device)
+            is_peer[self.label_sets.semantic_rows(label_set, clips.tasks[index])] = True
+            classes.append(rows)
+            embeds.append(embeds_of_clips[index, queries.to(device)[is_semantic]])
+            peers += [is_peer] * len(rows)
+        return torch.cat(classes), torch.cat(embeds), peers
+
+    def _videos(self, clips: Segmented, extra: Segmented | None) -> list[list[View]]:
+        """Return what each sample shows of its things, in all views of its video."""
+        videos: list[list[View]] = [[] for _ in range(max(clips.samples) + 1)]
+        for part in (clips, extra):
+            if part is None:
+                continue
+            matches = self.match(part.prediction, part.targets)
+            for index, sample in enumerate(part.samples):
+                view = self._view(part, index, matches[index], is_anchor=part is clips)
+                videos[sample].append(view)
+        return videos
+
+    @torch.no_grad()
+    def _describe(self, target: ClipTargets) -> Tensor:
+        """Return H of each target, (N, U*V), the mean over the frames that show it."""
+        masks = true_masks(target)
+        return mean_over_frames(
+            self.descriptor.histograms(masks.flatten(0, 1)).flatten(1).unflatten(0, masks.shape[:2])
+        )
+
+    def _view(self, part: Segmented, index: int, match: Match, *, is_anchor: bool) -> View:
+        target = part.targets[index]
+        queries, matched = (positions.to(target.ids.device) for positions in match)
+        is_thing = target.ids[matched] >= 0
+        queries, matched = queries[is_thing], matched[is_thing]
+        return View(
+            embeds=part.prediction.query_embeds[index, queries],
+            ids=target.ids[matched],
+            descriptors=self._describe(target)[matched],
+            is_anchor=is_anchor,
+        )
