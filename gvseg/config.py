@@ -294,8 +294,8 @@ def _add_gvseg(cfg: CfgNode) -> None:
     gvseg.DESCRIPTOR.OUTSIDE = "image"  # negative are bins outside of the frame, or of the "object"
     gvseg.DESCRIPTOR.RADIUS = "image"  # bins reach half its diagonal, or to the end of the "object"
     gvseg.DESCRIPTOR.PROJECT = "interpolate"  # bins to channels; or "linear", learnt
-    gvseg.CUE = "none"  # shape and position for queries of things (Eq. 5): "matched_gt" in training,
-    # of the mask that is "predicted", or "mixed": each at times. Inference has the predicted one
+    gvseg.CUE = "none"  # shape and position for queries of things (Eq. 5): in training of their
+    # "matched_gt", of the mask "predicted", or "mixed": each at times; at inference of the latter
     gvseg.PREDICTED_CUE_PROB = 0.5  # of the predicted one where mixed
     gvseg.CLASS_MEMORY_MOMENTUM = 0.99  # of the embeddings that queries of classes start from
     gvseg.EXEMPLAR_POINTS = 32  # read inside the mask or box of an exemplar (Eq. 7)

@@ -36,7 +36,7 @@ class TubePrediction:
     # In training, once found: positions of matched queries and of their targets for each clip.
     matches: list[tuple[Tensor, Tensor]] | None = None
     features: Tensor | None = None  # (B, T, C, h, w) that queries were read from
-    # What was read of the objects that exemplars point out, for each clip; whose queries come first.
+    # What was read of the objects that exemplars point out; their queries come first in each clip.
     objects: Sequence[ObjectFeatures | None] = ()
 
     def clip(self, index: int) -> TubePrediction:

@@ -3,6 +3,7 @@ import torch
 
 from detectron2.structures import BitMasks, Instances
 
+from gvseg.modeling.query_decoder import DecoderLayer
 from gvseg.modeling.targets import (
     VOID,
     clip_targets,
@@ -11,7 +12,6 @@ from gvseg.modeling.targets import (
     stuff_targets,
 )
 from gvseg.tasks import Task
-from gvseg.modeling.query_decoder import DecoderLayer
 from tests.tiny_model import build_tiny as build
 
 

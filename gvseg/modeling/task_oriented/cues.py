@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from detectron2.config import configurable
+from detectron2.config import CfgNode, configurable
 
 from gvseg.modeling.matching import Match
 from gvseg.modeling.task_oriented.shape_position import ShapePositionDescriptor
