@@ -11,10 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gvseg.config import import_file
-from gvseg.data import get_benchmark
+from gvseg.config import load_config
+from gvseg.data.benchmark import datasets_root, get_benchmark
 from gvseg.data.hold_out import NAMES, classes_seen, stratify, write_split
-from gvseg.data.loader import load_records
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +25,10 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("--share", type=float, default=0.1, help="to hold out, default %(default)s")
     parser.add_argument("--seed", type=int, default=0, metavar="S")
     parser.add_argument("--output", type=Path, required=True, help="the folder to write to")
-    parser.add_argument(
-        "--project", type=Path, metavar="FILE", help="a Python file that registers the dataset"
-    )
+    parser.add_argument("--root", type=Path, help="the folder of all benchmarks "
+                        "(default: $DETECTRON2_DATASETS, or datasets)")  # fmt: skip
+    parser.add_argument("--config-file", type=Path, help="whose PROJECTS register the dataset, "
+                        "where it is one of your own")  # fmt: skip
     parser.set_defaults(run=run)
 
 
@@ -39,9 +39,11 @@ def run(args: argparse.Namespace) -> None:
         OSError: the dataset is not on disk, or a split of it is in the folder already.
         ValueError: an unknown dataset, hidden labels, or a share that leaves one side empty.
     """
-    if args.project is not None:
-        import_file(args.project)
-    benchmark, records = get_benchmark(args.dataset), load_records(args.dataset)
+    if args.config_file is not None:
+        load_config(args.config_file)
+    benchmark = get_benchmark(args.dataset)
+    split = benchmark.split_of(args.dataset)
+    records = benchmark.load_records(args.root or datasets_root(), split)
     with ThreadPoolExecutor() as threads:  # decoding of images runs in parallel
         classes = list(threads.map(partial(classes_seen, benchmark=benchmark), records))
     held_out = stratify(classes, args.share, np.random.default_rng(args.seed))

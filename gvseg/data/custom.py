@@ -14,11 +14,11 @@ from pathlib import Path
 from gvseg.data.benchmark import Benchmark, Record, get_benchmark, register
 from gvseg.data.class_table import ClassTable, read_class_table
 from gvseg.data.exemplars import check_kinds
-from gvseg.data.frame_folders import read_video_list
 from gvseg.data.json_files import read_json
 from gvseg.data.problems import Problem, Report, raise_problem
 from gvseg.data.video_folder import load_folders, read_exemplars, read_labels
 from gvseg.data.video_json import load_video_json, read_video_labels
+from gvseg.data.video_lists import read_video_ids
 from gvseg.tasks import Task
 from gvseg.visualization import identity_color
 
@@ -139,7 +139,7 @@ def register_subset(name: str, *, of: str, videos: str | Path) -> Benchmark:
     Args:
         name: of the new dataset.
         of: name of the whole one.
-        videos: a text file with the id of one video a line, or a JSON whose `videos` have them.
+        videos: a text file with the id of one video a line, or an annotation file that lists them.
 
     Raises:
         ValueError: the name is taken, or there is no dataset called `of`.
@@ -255,18 +255,3 @@ def _load_subset(
         what = f"names {len(missing)} videos that {whole.name} does not have, such as {missing[0]}"
         report(Problem(str(videos), what, "choose among those that it has"))
     return kept
-
-
-def read_video_ids(path: Path) -> set[str]:
-    """Return the ids of videos that a text file or a JSON lists.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        AnnotationError: it is not JSON, or has no list of videos.
-    """
-    if path.suffix == ".json":
-        videos = read_json(path).get("videos")
-        if not isinstance(videos, list):
-            raise_problem(Problem(str(path), "has no list 'videos'", "write the subset again"))
-        return {str(video["id"]) for video in videos}
-    return set(read_video_list(path))

@@ -9,12 +9,12 @@ import json
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from gvseg.data.benchmark import Benchmark, Record, annotated_frames
-from gvseg.data.json_files import read_json
+from gvseg.data.json_files import Entry, read_json
+from gvseg.data.video_lists import listed_videos, part_of
 
 _NUM_LOOKS = 3  # frames of a video that are read to see which classes it has
 _FIT, _HOLD_OUT = range(2)
@@ -91,8 +91,8 @@ def write_split(
 ) -> Path:
     """Write both sides of a split, and return the Python file that registers them.
 
-    A benchmark whose labels are in one JSON for all videos gets two of that form; any other gets
-    two lists of videos.
+    A benchmark with one JSON that lists all its videos gets two of that form; any other gets two
+    lists of videos.
 
     Args:
         dataset_name: of the whole, as in detectron2's catalogs.
@@ -104,7 +104,7 @@ def write_split(
         FileExistsError: a split of the dataset is there already.
     """
     is_held_out = np.isin(np.arange(len(records)), held_out)
-    content = read_json(Path(records[0]["annotation_file"])) if "tracks" in records[0] else None
+    content = _annotations(records)
     suffix = ".txt" if content is None else ".json"
     lists = [output / f"{dataset_name}_{name}{suffix}" for name in NAMES]
     script = output / f"{dataset_name.replace('.', '_')}_split.py"
@@ -124,16 +124,14 @@ def write_split(
     return script
 
 
-def part_of(content: dict[str, Any], video_ids: Collection[int | str]) -> dict[str, Any]:
-    """Return a JSON of the YouTube-VIS family with some of its videos and what belongs to them."""
-    return content | {
-        "videos": [video for video in content["videos"] if video["id"] in video_ids],
-        "annotations": [
-            annotation
-            for annotation in content["annotations"]
-            if annotation["video_id"] in video_ids
-        ],
-    }
+def _annotations(records: Sequence[Record]) -> Entry | None:
+    """Return the JSON that lists the videos, None where there is none."""
+    files = {record.get("annotation_file", "") for record in records}
+    if len(files) > 1 or "" in files:
+        return None
+    content = read_json(Path(files.pop()))
+    video_ids = {record["video_id"] for record in records}
+    return content if video_ids <= listed_videos(content) else None
 
 
 def _registration(dataset_name: str, lists: Sequence[Path]) -> str:

@@ -3,7 +3,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from gvseg.data.hold_out import part_of, stratify
+from gvseg.data.hold_out import stratify
 
 
 def made_up(num_videos: int, num_classes: int, seed: int) -> list[set[int]]:
@@ -73,18 +73,3 @@ def test_seed_decides():
 def test_share_that_leaves_a_side_empty_is_named(num: int, share: float, message: str):
     with pytest.raises(ValueError, match=message):
         stratify([{0}] * num, share, np.random.default_rng(0))
-
-
-def test_part_of_a_json_has_all_that_belongs_to_its_videos():
-    content = {
-        "info": "kept",
-        "videos": [{"id": 1}, {"id": 2}, {"id": 3}],
-        "categories": [{"id": 9}],
-        "annotations": [{"id": 5, "video_id": 2}, {"id": 6, "video_id": 1}],
-    }
-    assert part_of(content, {1, 3}) == {
-        "info": "kept",
-        "videos": [{"id": 1}, {"id": 3}],
-        "categories": [{"id": 9}],
-        "annotations": [{"id": 6, "video_id": 1}],
-    }

@@ -58,6 +58,7 @@ def load_records(
         record = folder_record(video_id, images / video_id, None, report=report)
         if record is None:
             continue
+        record["annotation_file"] = str(meta)
         masks = images_by_stem(folder / "Annotations" / video_id, (".png",), report=report)
         source = f"{meta}: video {video_id}"
         record["objects"] = _objects(entry.get("objects", {}), record, masks, source, report)
