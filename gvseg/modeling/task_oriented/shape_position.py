@@ -228,8 +228,9 @@ def _centroids(masks: Tensor) -> tuple[Tensor, Tensor]:
     pixels = masks.float()
     rows, columns = pixels.sum(2), pixels.sum(1)
     area = rows.sum(1).clamp_min(1)
-    centre_y = rows @ torch.arange(masks.shape[1], device=masks.device).float() / area
-    centre_x = columns @ torch.arange(masks.shape[2], device=masks.device).float() / area
+    # Not as matrix products, which autocast would round to half precision.
+    centre_y = (rows * torch.arange(masks.shape[1], device=masks.device)).sum(1) / area
+    centre_x = (columns * torch.arange(masks.shape[2], device=masks.device)).sum(1) / area
     return centre_y, centre_x
 
 
