@@ -53,7 +53,8 @@ class ClassMemory(nn.Module):
         one_hot = torch.zeros(len(self.embeds), len(classes), device=embeds.device)
         one_hot.scatter_(0, classes[None], 1.0)
         count = one_hot.sum(1)
-        mean = one_hot @ embeds / count.clamp_min(1)[:, None]
+        with torch.autocast(embeds.device.type, enabled=False):
+            mean = one_hot @ embeds / count.clamp_min(1)[:, None]
         # The first embedding is taken as it is.
         keep = torch.where(self.is_seen, self.momentum, 0.0)[:, None]
         is_here = count > 0

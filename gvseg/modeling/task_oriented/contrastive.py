@@ -1,6 +1,6 @@
 r"""Task-oriented temporal contrastive learning (GvSeg, section 3.1, Eq. 10).
 
-A anchors, S samples, C channels, N objects, K classes.
+A anchors, S samples, C channels, D bins of a descriptor, N objects, K classes.
 
 Embeddings of one object, or of one semantic class, are to be alike. What counts as alike depends
 on the task: an object resembles itself in any frame of the video where it has kept its shape and
@@ -29,7 +29,7 @@ class View:
 
     embeds: Tensor  # (N, C)
     ids: Tensor  # (N,) int64
-    descriptors: Tensor  # (N, C), shape and position of the true masks
+    descriptors: Tensor  # (N, D), histograms of shape and position of the true masks
     is_anchor: bool  # of the clip that is learnt; other views only compare
 
 
@@ -160,10 +160,12 @@ class TaskOrientedContrast(nn.Module):
         self, anchors: Tensor, samples: Tensor, is_positive: Tensor, is_negative: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Sum both losses over anchors."""
-        anchors, samples = anchors.float(), samples.float()
-        products = anchors @ samples.T / self.temperature
+        # Products of hundreds of channels go through an exponential: half precision is too coarse.
+        with torch.autocast(anchors.device.type, enabled=False):
+            anchors, samples = anchors.float(), samples.float()
+            products = anchors @ samples.T / self.temperature
+            cosines = F.normalize(anchors, dim=1) @ F.normalize(samples, dim=1).T
         pull = contrastive_loss(products, is_positive, is_negative)
-        cosines = F.normalize(anchors, dim=1) @ F.normalize(samples, dim=1).T
         return pull.sum(), cosine_loss(cosines, is_positive, is_negative).sum()
 
 
