@@ -73,7 +73,8 @@ def assign_queries(target: ClipTargets, object_ids: Tensor, num_queries: int) ->
     """
     is_same = target.ids[:, None] == object_ids.to(target.ids.device)[None, :num_queries]
     kept = is_same.any(1)
-    queries = is_same.byte().argmax(1)
+    # One column more, so that there is a largest even where there are no exemplars.
+    queries = F.pad(is_same.byte(), (0, 1)).argmax(1)
     return select_targets(replace(target, queries=queries), kept)
 
 
