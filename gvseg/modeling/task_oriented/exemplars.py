@@ -60,8 +60,13 @@ def read_objects(features: Tensor, objects: ObjectPoints) -> ObjectFeatures:
         features: (T, C, h, w) of a clip.
         objects: K of them.
     """
-    sampled = sample_points(features[objects.frames], objects.points)
-    return ObjectFeatures(sampled.mean(-1), objects.points.mean(1))
+    num_objects, num_points = objects.points.shape[:2]
+    # All points in every frame, which is less than a copy of its frame for each object; and in
+    # full precision, as half of it cannot tell neighbouring pixels of a wide frame apart.
+    points = objects.points.flatten(0, 1).expand(len(features), -1, -1)
+    sampled = sample_points(features.float(), points).unflatten(-1, (num_objects, num_points))
+    of_objects = sampled[objects.frames, :, torch.arange(num_objects, device=features.device)]
+    return ObjectFeatures(of_objects.mean(-1), objects.points.mean(1))
 
 
 def _points_inside(exemplar: Exemplar, where: np.ndarray) -> np.ndarray:
