@@ -166,7 +166,9 @@ class TaskOrientedQueries(GridQueries):
             for index, request in enumerate(requests)
         ]
         content, place, centres = (torch.stack(parts) for parts in zip(*rows, strict=True))
-        return Queries(content, place, centres)
+        # Of these, some tasks leave out some; DistributedDataParallel wants all in every step.
+        idle = 0 * sum(parameter.sum() for parameter in self.parameters())
+        return Queries(content + idle, place, centres)
 
     def _of_clip(self, request: QueryRequest, features: Tensor, cells: Queries) -> Queries:
         """Return the queries (N, ...) of one clip from its features (T, C, h, w) and its cells."""
@@ -188,8 +190,8 @@ class TaskOrientedQueries(GridQueries):
             kept = kept.round().long()
             parts.append(Queries(*(part[kept] for part in cells)))
         else:
-            start = max(len(self.content.weight) - num_left, 0)
-            parts.append(self._learned(slice(start, None)))
+            rest = sorted(set(range(len(self.content.weight))).difference(request.classes))
+            parts.append(self._learned(rest[len(rest) - num_left :]))
         content, place, centres = (
             torch.cat([part.to(cells.content.dtype) for part in of_parts])
             for of_parts in zip(*parts, strict=True)
@@ -197,10 +199,9 @@ class TaskOrientedQueries(GridQueries):
         return Queries(content, place, centres)
 
     def _of_classes(self, classes: Sequence[int]) -> Queries:
-        rows = torch.as_tensor(classes, device=self.content.weight.device)
         num_classes = len(self.memory.embeds)
-        content = self.memory(self.content.weight[:num_classes])[rows]
-        return self._learned(rows)._replace(content=content)
+        content = self.memory(self.content.weight[:num_classes])[list(classes)]
+        return self._learned(classes)._replace(content=content)
 
     def _of_objects(self, objects: ObjectFeatures, features: Tensor) -> Queries:
         positions = self._positions(features)
@@ -208,7 +209,8 @@ class TaskOrientedQueries(GridQueries):
         content = self.norm(self.feed_forward(objects.features + place.to(objects.features.dtype)))
         return Queries(content, place, objects.centres)
 
-    def _learned(self, rows: Tensor | slice) -> Queries:
-        content = self.content.weight[rows]
+    def _learned(self, rows: Sequence[int]) -> Queries:
+        index = torch.as_tensor(rows, dtype=torch.int64, device=self.content.weight.device)
+        content = self.content.weight[index]
         middle = content.new_full((len(content), 2), 0.5)  # of the frame: they have no place
-        return Queries(content, self.place.weight[rows], middle)
+        return Queries(content, self.place.weight[index], middle)
