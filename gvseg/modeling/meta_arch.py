@@ -191,9 +191,9 @@ class GvSeg(nn.Module):
         frames, targets, owner, requests = [], [], [], []
         for index, sample in enumerate(samples):
             extra = sample.get("extra", {"images": []})
-            if not extra["images"]:
-                continue
             request = self.request({**sample, "exemplars": []}, size)
+            if not (extra["images"] and self.learning.uses_extra(request.task)):
+                continue
             request = replace(request, known=clips.prediction.objects[index])
             target = self._targets(sample, extra, request, size)
             for image, of_frame in zip(extra["images"], split_frames(target), strict=True):

@@ -16,6 +16,7 @@ from detectron2.utils.events import get_event_storage, has_event_storage
 from gvseg.modeling.criterion import SetCriterion
 from gvseg.modeling.label_sets import LabelSets
 from gvseg.modeling.matching import Match
+from gvseg.modeling.processes import mean_over_processes
 from gvseg.modeling.task_oriented.class_memory import ClassMemory
 from gvseg.modeling.task_oriented.class_queues import ClassQueues
 from gvseg.modeling.task_oriented.contrastive import TaskOrientedContrast, View
@@ -95,10 +96,19 @@ class TaskOrientedLearning(nn.Module):
         return {
             "criterion": SetCriterion(cfg),
             "contrast": contrast,
-            "descriptor": ShapePositionDescriptor(cfg),
+            # Histograms are compared as they are: a learnt projection would never be learnt.
+            "descriptor": ShapePositionDescriptor(
+                **{**ShapePositionDescriptor.from_config(cfg), "projection": "interpolate"}
+            ),
             "label_sets": LabelSets.from_config(cfg),
             "learns_to_follow": has_extra and task in (None, Task.EVS),
         }
+
+    def uses_extra(self, task: Task) -> bool:
+        """Tell whether other frames of a video would teach a task anything."""
+        if task is Task.EVS and self.learns_to_follow:
+            return True
+        return self.contrast is not None and task.has_instances
 
     def match(self, prediction: TubePrediction, targets: list[ClipTargets]) -> list[Match]:
         """Return the matches of a prediction, which keeps them for its losses."""
@@ -129,8 +139,8 @@ class TaskOrientedLearning(nn.Module):
         """
         iteration = get_event_storage().iter if has_event_storage() else 0
         losses = self.criterion(clips.prediction, clips.targets, iteration)
-        if self.learns_to_follow and extra is not None:
-            losses |= self._following_losses(extra, iteration)
+        if self.learns_to_follow:
+            losses |= self._following_losses(extra, clips.prediction.class_logits, iteration)
         classes, embeds, peers = self._semantic_queries(clips)
         if self.contrast is not None:
             contrastive, scalars = self.contrast(self._videos(clips, extra), classes, embeds, peers)
@@ -143,18 +153,23 @@ class TaskOrientedLearning(nn.Module):
             memory.update(classes, embeds)
         return losses
 
-    def _following_losses(self, extra: Segmented, iteration: int) -> dict[str, Tensor]:
+    def _following_losses(
+        self, extra: Segmented | None, like: Tensor, iteration: int
+    ) -> dict[str, Tensor]:
         """Judge objects in frames that their exemplars are not drawn from (EVS)."""
-        chosen = [index for index, task in enumerate(extra.tasks) if task is Task.EVS]
+        tasks = [] if extra is None else extra.tasks
+        chosen = [index for index, task in enumerate(tasks) if task is Task.EVS]
+        if extra is None or not chosen:
+            # All processes must have the same losses, and count their targets together.
+            mean_over_processes(0, like.device)
+            names = ("loss_ce_extra", "loss_mask_extra", "loss_dice_extra")
+            return dict.fromkeys(names, like.new_zeros((), dtype=torch.float32))
         prediction = extra.prediction
         part = TubePrediction(
             prediction.class_logits[chosen],
             prediction.mask_logits[chosen],
             prediction.query_embeds[chosen],
         )
-        if not chosen:  # all processes must have the same losses
-            zero = prediction.class_logits.float().sum() * 0
-            return dict.fromkeys(("loss_ce_extra", "loss_mask_extra", "loss_dice_extra"), zero)
         losses = self.criterion(part, [extra.targets[index] for index in chosen], iteration)
         return {f"{name}_extra": loss for name, loss in losses.items()}
 
