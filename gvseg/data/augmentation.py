@@ -1,7 +1,7 @@
 """Random transforms of clips: each is drawn once for a clip and replayed on its T frames.
 
-Every augmentation has `draw(rng, clip)`, which returns one transform for each frame. They are the
-same object for all frames, but for `PseudoMotion`, whose whole point is that they differ.
+Every augmentation has `draw(rng, clip)`, which returns one transform for each frame. They do the
+same to all frames, but for `PseudoMotion`, whose whole point is that they differ.
 """
 
 from __future__ import annotations
@@ -48,6 +48,29 @@ def augment(
     for augmentation in augmentations:
         clip = clip.apply(augmentation.draw(rng, clip))
     return clip
+
+
+class Sometimes:
+    """Take some steps one after the other, or none of them.
+
+    Args:
+        steps: in this order.
+        probability: of taking them.
+    """
+
+    def __init__(self, steps: Sequence[ClipAugmentation], *, probability: float) -> None:
+        self.steps = tuple(steps)
+        self.probability = probability
+
+    def draw(self, rng: np.random.Generator, clip: Clip) -> list[Transform]:
+        taken: list[list[Transform]] = [[] for _ in range(len(clip))]
+        if rng.random() < self.probability:
+            for step in self.steps:
+                transforms = step.draw(rng, clip)
+                clip = clip.apply(transforms)
+                for of_frame, transform in zip(taken, transforms, strict=True):
+                    of_frame.append(transform)
+        return [TransformList(of_frame) for of_frame in taken]
 
 
 class RandomFlip:

@@ -21,6 +21,7 @@ from gvseg.data.augmentation import (
     RandomPhotometry,
     RandomRotation,
     RandomShortestEdge,
+    Sometimes,
     augment,
 )
 from gvseg.data.benchmark import Benchmark, Record, annotated_frames
@@ -320,19 +321,24 @@ def _size_steps(cfg: CfgNode) -> list[ClipAugmentation]:
                 image_size=inputs.IMAGE_SIZE,
             )
         ]
-    steps: list[ClipAugmentation] = [
-        RandomShortestEdge(
-            lengths=inputs.MIN_SIZE_TRAIN,
-            max_size=inputs.MAX_SIZE_TRAIN,
-            sample_range=inputs.MIN_SIZE_TRAIN_SAMPLING.startswith("range"),
+    resize = RandomShortestEdge(
+        lengths=inputs.MIN_SIZE_TRAIN,
+        max_size=inputs.MAX_SIZE_TRAIN,
+        sample_range=inputs.MIN_SIZE_TRAIN_SAMPLING.startswith("range"),
+    )
+    if not inputs.CROP.ENABLED:
+        return [resize]
+    crop = RandomCrop(
+        kind=inputs.CROP.TYPE,
+        size=tuple(inputs.CROP.SIZE),
+        max_class_share=inputs.CROP.SINGLE_CATEGORY_MAX_AREA,
+    )
+    probability = inputs.CROP.PROBABILITY
+    if not 0 < probability <= 1:
+        raise ValueError(f"INPUT.CROP.PROBABILITY is {probability}; give a share above 0, up to 1.")
+    if inputs.CROP.MIN_SIZE_BEFORE:
+        before = RandomShortestEdge(
+            lengths=inputs.CROP.MIN_SIZE_BEFORE, max_size=inputs.MAX_SIZE_TRAIN
         )
-    ]
-    if inputs.CROP.ENABLED:
-        steps.append(
-            RandomCrop(
-                kind=inputs.CROP.TYPE,
-                size=tuple(inputs.CROP.SIZE),
-                max_class_share=inputs.CROP.SINGLE_CATEGORY_MAX_AREA,
-            )
-        )
-    return steps
+        return [Sometimes([before, crop], probability=probability), resize]
+    return [resize, crop if probability == 1 else Sometimes([crop], probability=probability)]

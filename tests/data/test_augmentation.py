@@ -1,5 +1,6 @@
 """What augmentations do to painted frames, whose colours tell which segment a pixel is of."""
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from gvseg.data.augmentation import (
     RandomPhotometry,
     RandomRotation,
     RandomShortestEdge,
+    Sometimes,
     augment,
 )
 from gvseg.data.clip import Clip
@@ -33,6 +35,13 @@ GEOMETRIC: dict[str, ClipAugmentation] = {
     "relative crop range": RandomCrop(kind="relative_range", size=(0.5, 0.7)),
     "mixed crop": RandomCrop(kind="absolute", size=(20, 20), max_class_share=0.6),
     "jitter": LargeScaleJitter(min_scale=0.5, max_scale=2.0, image_size=56),
+    "crop at a size": Sometimes(
+        [
+            RandomShortestEdge(lengths=(60, 72), max_size=100),
+            RandomCrop(kind="absolute_range", size=(20, 40)),
+        ],
+        probability=0.7,
+    ),
     "rotation": RandomRotation(max_degrees=30),
     "motion": PseudoMotion(max_degrees=15, max_zoom=0.2, max_shift=0.1),
 }
@@ -114,6 +123,17 @@ def test_same_seed_gives_the_same_clip(name: str):
         augment(np.random.default_rng(7), painted_clip(), [GEOMETRIC[name]]) for _ in range(2)
     )
     np.testing.assert_array_equal(np.stack(first.frames), np.stack(second.frames))
+
+
+def test_steps_taken_sometimes_are_all_taken_or_none():
+    steps = [
+        RandomShortestEdge(lengths=(60,), max_size=100),
+        RandomCrop(kind="absolute", size=(30, 30)),
+    ]
+    sometimes, rng = Sometimes(steps, probability=0.3), np.random.default_rng(0)
+    sizes = Counter(augment(rng, painted_clip(1), [sometimes]).size for _ in range(200))
+    assert sizes.keys() == {SIZE, (30, 30)}
+    assert 40 <= sizes[30, 30] <= 80
 
 
 def test_motion_turns_zooms_and_drifts_monotonically():

@@ -17,6 +17,7 @@ from gvseg.data.augmentation import (
     RandomPhotometry,
     RandomRotation,
     RandomShortestEdge,
+    Sometimes,
 )
 from gvseg.data.benchmark import Benchmark, get_benchmark
 from gvseg.data.clip_mapper import ClipMapper, build_augmentations, build_sampler
@@ -164,6 +165,11 @@ def test_test_sample_is_the_whole_video_at_test_size_without_labels(small_benchm
         ({}, [RandomShortestEdge]),
         ({"RANDOM_FLIP": "flip_by_clip"}, [RandomShortestEdge, RandomFlip]),
         ({"CROP.ENABLED": True}, [RandomShortestEdge, RandomCrop]),
+        ({"CROP.ENABLED": True, "CROP.PROBABILITY": 0.5}, [RandomShortestEdge, Sometimes]),
+        (
+            {"CROP.ENABLED": True, "CROP.MIN_SIZE_BEFORE": [40, 50]},
+            [Sometimes, RandomShortestEdge],
+        ),
         ({"LARGE_SCALE_JITTER": True, "CROP.ENABLED": True}, [LargeScaleJitter]),
         ({"DATASET_MAPPER_NAME": "coco_instance_lsj"}, [LargeScaleJitter]),
         (
@@ -192,6 +198,10 @@ def test_colour_names_of_mask2former_change_only_what_they_name(name: str, partn
     ("inputs", "message"),
     [
         ({"AUGMENTATIONS": ["sharpness"]}, "INPUT.AUGMENTATIONS has sharpness"),
+        (
+            {"CROP.ENABLED": True, "CROP.PROBABILITY": 0.0},
+            "CROP.PROBABILITY is 0.0; give a share above 0",
+        ),
         ({"RANDOM_FLIP": "diagonal"}, "RANDOM_FLIP is 'diagonal'"),
         ({"SAMPLING_FRAME_MODE": "random"}, "SAMPLING_FRAME_MODE is 'random'"),
         ({"SAMPLING_FRAME_NUM": 0}, "SAMPLING_FRAME_NUM is 0; give 1 or more"),
