@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # imports torch
 
 RunLength = dict[str, Any]  # COCO's, compressed
 
+_MOST_AREAS = 255  # in one call
+
 
 @dataclass(frozen=True)
 class Overlaps:
@@ -136,7 +138,10 @@ def _run_lengths(segments: FrameSegments) -> list[RunLength]:
 
 
 def _areas(masks: Sequence[RunLength]) -> np.ndarray:
-    return np.array(coco_mask.area(list(masks)) if len(masks) else [], dtype=np.int64)
+    # pycocotools 2.0.11 fails on more than 255 masks at once.
+    starts = range(0, len(masks), _MOST_AREAS)
+    parts = [coco_mask.area(list(masks[start : start + _MOST_AREAS])) for start in starts]
+    return np.concatenate([np.zeros(0, dtype=np.int64), *parts]).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -161,45 +166,3 @@ def sum_overlaps(frames: Iterable[PlacedOverlaps], num_truth: int, num_predicted
         prediction_areas[frame.prediction] += frame.overlaps.prediction_areas
         intersections[np.ix_(frame.truth, frame.prediction)] += frame.overlaps.intersections
     return Overlaps(truth_areas, prediction_areas, intersections)
-
-
-def overlaps_of_tracks(
-    truth: Sequence[Sequence[RunLength | None]],
-    prediction: Sequence[Sequence[RunLength | None]],
-    source: str,
-) -> Overlaps:
-    """Compare G true with P predicted tubes, each given by T masks, None where it is absent.
-
-    Args:
-        truth: G lists of T masks.
-        prediction: P lists of T masks.
-        source: the video and file in question, for errors.
-
-    Raises:
-        ValueError: tracks of different lengths, which official code cuts to the shorter without a
-            word, or masks of different sizes.
-    """
-    lengths = sorted({len(masks) for masks in (*truth, *prediction)})
-    if len(lengths) > 1:
-        raise ValueError(
-            f"{source}: tracks have {' and '.join(map(str, lengths))} frames; give each one "
-            "mask or null for every frame of the video."
-        )
-    frames = []
-    for frame_index in range(lengths[0] if lengths else 0):
-        in_truth = [(g, m) for g, masks in enumerate(truth) if (m := masks[frame_index])]
-        predicted = [(p, m) for p, masks in enumerate(prediction) if (m := masks[frame_index])]
-        try:
-            overlaps = overlaps_of_run_lengths(
-                [mask for _, mask in in_truth], [mask for _, mask in predicted]
-            )
-        except ValueError as error:
-            raise ValueError(f"{source}, frame {frame_index}: {error}") from None
-        frames.append(
-            PlacedOverlaps(
-                np.array([g for g, _ in in_truth], dtype=np.int64),
-                np.array([p for p, _ in predicted], dtype=np.int64),
-                overlaps,
-            )
-        )
-    return sum_overlaps(frames, len(truth), len(prediction))

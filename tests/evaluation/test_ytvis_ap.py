@@ -80,7 +80,7 @@ def feed_files(metric: VideoInstanceApMetric, records: list[dict], reader) -> No
 
 
 def stacked_stats(videos: list[TrackVideo]) -> list[float]:
-    """Return the 12 numbers of COCOeval, sizes being mean areas and their ranges those of videos."""
+    """Return the 12 numbers of COCOeval, given mean areas and the ranges of sizes of videos."""
     truth, detections = COCO(), COCO()
     images = [{"id": number, "height": 1, "width": 1} for number in range(1, len(videos) + 1)]
     categories = [{"id": index, "name": name} for index, name in enumerate(NAMES)]
@@ -237,7 +237,7 @@ def test_bounds_of_sizes_belong_to_both_sides(area: float, ranges: list[int]):
 
 
 def test_size_is_the_mean_area_of_frames_where_it_has_any():
-    """128 pixels squared, twice that, and twice nothing: medium, though the mean of all is small."""
+    """128 pixels squared, twice that, and twice nothing: medium; the mean of all would be small."""
     large = np.zeros((4, 1, 256, 256), dtype=bool)
     large[0, 0, :128, :128] = True
     large[1, 0, :128, :] = True
@@ -258,8 +258,8 @@ def test_size_is_the_mean_area_of_frames_where_it_has_any():
 
 
 def test_crowd_takes_any_number_of_detections_but_by_ordinary_overlap():
-    """`A` is the crowd to the pixel and `B` half of it: both ignored, `B` at IoU 1/2 alone. `C`, two
-    of its eight pixels, is wrong, where COCO would forgive it.
+    """`A` is the crowd to the pixel and `B` half of it: both ignored, `B` at IoU 1/2 alone. `C`,
+    two of its eight pixels, is wrong, where COCO would forgive it.
     """
     matches = match_tubes(
         tubes(
@@ -364,9 +364,7 @@ def test_wrong_classes_and_identities_are_named():
 
 
 def test_track_of_several_classes_is_a_detection_of_each():
-    """The identity is listed as cat with 0.9 and as dog with 0.2; it is a cat. As a dog it is wrong,
-    but no dog is in the truth.
-    """
+    """The identity is listed as cat with 0.9 and as dog with 0.2. As a dog it finds nothing."""
     one = drawn(["aadd"], ["AA.."])
     (frame,) = one.prediction
     both = replace(
