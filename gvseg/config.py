@@ -311,6 +311,9 @@ def _add_gvseg(cfg: CfgNode) -> None:
     gvseg.TEST.WINDOW = 1  # frames segmented together
     gvseg.TEST.FRAMES_PER_STEP = 1  # of which pass backbone and pixel decoder at a time
     gvseg.TEST.PRECISION = "float32"  # or bfloat16, float16: autocast of the network at inference
+    gvseg.TEST.EXEMPLAR = CfgNode()  # objects that exemplars point out (EVS)
+    gvseg.TEST.EXEMPLAR.MIN_SCORE = 0.5  # probability of being there below which one is absent
+    gvseg.TEST.EXEMPLAR.MOMENTUM = 0.8  # weight of what an object looked like against the latest
     gvseg.TEST.MAX_INSTANCES = 100  # best query-class pairs kept in a frame, in the place of
     # detectron2's TEST.DETECTIONS_PER_IMAGE
     gvseg.TEST.SCORE_THRESHOLD = 0.0  # instances below are dropped; the demo sets its own
@@ -319,7 +322,7 @@ def _add_gvseg(cfg: CfgNode) -> None:
     gvseg.TEST.WRITE_PREDICTIONS = False  # to OUTPUT_DIR, in the format that organisers take
 
     cfg.MODEL.LINKER = CfgNode()
-    cfg.MODEL.LINKER.NAME = "QuerySimilarityLinker"  # or LocationAwareLinker
+    cfg.MODEL.LINKER.NAME = "ShapePositionLinker"  # or QuerySimilarityLinker, LocationAwareLinker
     cfg.MODEL.LINKER.MIN_SIMILARITY = 0.5  # below which a pair is not the same object
     cfg.MODEL.LINKER.LOCATION_TEMPERATURE = 1.0  # the smaller, the more the place of boxes counts
     cfg.MODEL.LINKER.MIN_SCORE = 0.1  # queries below take no part

@@ -21,7 +21,7 @@ from gvseg.data.class_table import ClassTable
 from gvseg.data.problems import Problem, Report
 from gvseg.data.segments import IGNORE_LABEL, FrameLabels
 from gvseg.structures import Exemplar
-from gvseg.tasks import Task
+from gvseg.tasks import Task, model_task
 
 # One video: video_id, height, width, length, file_names, and what its read_labels needs. Where only
 # some frames have labels, `annotated_frames` lists their indices; a list that is empty means that
@@ -145,10 +145,33 @@ def annotated_frames(record: Record) -> Sequence[int]:
     return frames
 
 
+def read_exemplars(benchmark: Benchmark, record: Record) -> list[Exemplar]:
+    """Return the exemplars that a video is tested with (EVS).
+
+    Raises:
+        OSError: they cannot be read.
+        ValueError: the benchmark has none.
+    """
+    if benchmark.read_exemplars is None:
+        raise ValueError(
+            f"{benchmark.name} is for evs, but has no exemplars to test with; give its "
+            "Benchmark read_exemplars."
+        )
+    return benchmark.read_exemplars(record)
+
+
 def check_num_classes(cfg: CfgNode, dataset_name: str) -> None:
-    """Raise a ValueError unless the model has as many classes as the dataset."""
+    """Raise a ValueError unless the model tells the classes of the dataset apart."""
     num_classes, benchmark = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES, get_benchmark(dataset_name)
-    if num_classes != len(benchmark.classes):
+    label_sets = cfg.MODEL.GVSEG.LABEL_SETS
+    if label_sets:
+        known = [get_benchmark(name).classes.name for name in label_sets]
+        if benchmark.classes.name not in known:
+            raise ValueError(
+                f"The model has no classes for {dataset_name}; name it, or another dataset of its "
+                f"class table {benchmark.classes.name}, in MODEL.GVSEG.LABEL_SETS."
+            )
+    elif num_classes != len(benchmark.classes):
         raise ValueError(
             f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {num_classes}, but {dataset_name} has "
             f"{len(benchmark.classes)} classes."
@@ -157,10 +180,10 @@ def check_num_classes(cfg: CfgNode, dataset_name: str) -> None:
 
 def check_task(cfg: CfgNode, dataset_name: str) -> None:
     """Raise a ValueError unless the model is for the task of the dataset."""
-    task, benchmark = Task.parse(cfg.MODEL.GVSEG.TASK), get_benchmark(dataset_name)
-    if task is not benchmark.task:
+    task, benchmark = model_task(cfg.MODEL.GVSEG.TASK), get_benchmark(dataset_name)
+    if task not in (None, benchmark.task):
         raise ValueError(
-            f"MODEL.GVSEG.TASK is {task.value}, but {dataset_name} is a dataset for "
+            f"MODEL.GVSEG.TASK is {cfg.MODEL.GVSEG.TASK}, but {dataset_name} is a dataset for "
             f"{benchmark.task.value}."
         )
 

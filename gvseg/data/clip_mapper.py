@@ -24,7 +24,7 @@ from gvseg.data.augmentation import (
     Sometimes,
     augment,
 )
-from gvseg.data.benchmark import Benchmark, Record, annotated_frames
+from gvseg.data.benchmark import Benchmark, Record, annotated_frames, read_exemplars
 from gvseg.data.clip import Clip
 from gvseg.data.clip_sampling import (
     ClipSampler,
@@ -195,15 +195,10 @@ class ClipMapper:
         return build_targets(clip.labels, self.benchmark) if clip.labels else {}
 
     def _read_exemplars(self, record: Record, size: tuple[int, int]) -> list[Exemplar]:
-        if self.benchmark.read_exemplars is None:
-            raise ValueError(
-                f"{self.benchmark.name} is for evs, but has no exemplars to test with; give its "
-                "Benchmark read_exemplars."
-            )
         frame_size = (record["height"], record["width"])
         return [
             resize_exemplar(exemplar, frame_size, size)
-            for exemplar in self.benchmark.read_exemplars(record)
+            for exemplar in read_exemplars(self.benchmark, record)
         ]
 
 

@@ -118,6 +118,22 @@ def check_kinds(kinds: Sequence[str]) -> None:
         )
 
 
+def check_exemplar(exemplar: Exemplar) -> None:
+    """Raise a ValueError unless an exemplar has the right shape and something in it."""
+    what = f"The {exemplar.kind} of object {exemplar.object_id}"
+    if exemplar.mask is not None and (exemplar.mask.ndim != 2 or not exemplar.mask.any()):
+        raise ValueError(f"{what} has to be (H, W) with at least one pixel set.")
+    if exemplar.box is not None and (
+        exemplar.box.shape != (4,) or (exemplar.box[:2] >= exemplar.box[2:]).any()
+    ):
+        raise ValueError(
+            f"{what} is {exemplar.box.tolist()}; give left, top, right and bottom, the latter "
+            "beyond the former."
+        )
+    if exemplar.point is not None and exemplar.point.shape != (2,):
+        raise ValueError(f"{what} is {exemplar.point.tolist()}; give x and y.")
+
+
 def tight_box(mask: np.ndarray) -> np.ndarray:
     """Return left, top, right and bottom edge of what is set in a mask, (4,) float32."""
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))

@@ -69,14 +69,11 @@ def build_train_loader(cfg: CfgNode, start_iter: int = 0) -> DataLoader:
 
 
 def check_model(cfg: CfgNode, dataset_names: Sequence[str]) -> None:
-    """Raise a ValueError unless the model can learn from all of the datasets at once.
-
-    It has one task and one class head, which all datasets of one class table share.
-    """
-    if len(class_tables(dataset_names)) > 1:
+    """Raise a ValueError unless the model can learn from all of the datasets at once."""
+    if len(class_tables(dataset_names)) > 1 and not cfg.MODEL.GVSEG.LABEL_SETS:
         raise ValueError(
-            f"The datasets {', '.join(dataset_names)} have different classes; one model needs one "
-            "table."
+            f"The datasets {', '.join(dataset_names)} have different classes; name one of each "
+            "class table in MODEL.GVSEG.LABEL_SETS."
         )
     for name in dataset_names:
         check_task(cfg, name)

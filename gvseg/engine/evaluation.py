@@ -17,10 +17,10 @@ from detectron2.config import CfgNode
 from detectron2.evaluation import print_csv_format
 from detectron2.utils import comm
 
-from gvseg.data.benchmark import get_benchmark
+from gvseg.data.benchmark import get_benchmark, read_exemplars
 from gvseg.data.loader import build_test_loader
 from gvseg.evaluation import VideoEvaluator, build_evaluator
-from gvseg.inference.linking import build_linker
+from gvseg.inference.association import build_association
 from gvseg.inference.sources import ImageSource
 from gvseg.inference.video_runner import RunnerSettings, Segmenter, segment_video
 
@@ -66,17 +66,27 @@ def evaluate_dataset(
 ) -> dict:
     """Segment and score every video of one dataset; this process takes its share of them."""
     dataset_name = evaluator.dataset_name
-    is_thing = get_benchmark(dataset_name).classes.is_thing
+    benchmark = get_benchmark(dataset_name)
+    is_thing = benchmark.classes.is_thing
     segmenter = cast(Segmenter, model)  # every meta-architecture is one
-    settings = RunnerSettings.from_config(cfg)
-    linker = build_linker(cfg, is_thing=is_thing) if settings.task.has_instances else None
+    settings = RunnerSettings.from_config(cfg, dataset_name)
+    linker, exemplars = build_association(cfg, settings.task, is_thing)
     evaluator.reset()
     for index, record in enumerate(loader):
         frames = ImageSource([Path(name) for name in record["file_names"]], name=dataset_name)
         # A still image has no identities, and a linker would drop what is too weak to start one.
         link = linker if record["length"] > 1 else None
+        if exemplars is not None:
+            exemplars.clear()
+            for exemplar in read_exemplars(benchmark, record):
+                exemplars.add(exemplar)
         for segments in segment_video(
-            segmenter, frames, settings, linker=link, is_thing=np.array(is_thing)
+            segmenter,
+            frames,
+            settings,
+            linker=link,
+            exemplars=exemplars,
+            is_thing=np.array(is_thing),
         ):
             evaluator.process_frame(record, segments)
         if (index + 1) % PROGRESS_PERIOD == 0:

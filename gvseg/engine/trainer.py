@@ -7,6 +7,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -46,6 +47,8 @@ class TrainingStep(SimpleTrainer):
         optimizer: steps on the clipped gradients.
         clip: clips the gradients of the model in place and returns their norm, if it knows it.
         dtype: of autocast; None for full precision.
+        seed: every step draws its random numbers anew from this and its number, so that a training
+            that was broken off goes on with those that it would have had; negative leaves it.
     """
 
     def __init__(
@@ -56,8 +59,10 @@ class TrainingStep(SimpleTrainer):
         *,
         clip: Callable[[nn.Module], float | None],
         dtype: torch.dtype | None,
+        seed: int = -1,
     ) -> None:
         super().__init__(model, data_loader, optimizer)
+        self.seed = seed
         self.clip = clip
         self.dtype = dtype
         self.device = next(model.parameters()).device.type
@@ -69,6 +74,9 @@ class TrainingStep(SimpleTrainer):
         start = time.perf_counter()
         batch = next(self._data_loader_iter)
         data_time = time.perf_counter() - start
+        if self.seed >= 0:
+            numbers = np.random.SeedSequence((self.seed, self.iter, comm.get_rank()))
+            torch.manual_seed(int(numbers.generate_state(1, np.uint64)[0] >> np.uint64(1)))
         with torch.autocast(self.device, self.dtype, enabled=self.dtype is not None):
             losses = self.model(batch)
         total = sum(losses.values())
@@ -111,13 +119,20 @@ class Trainer(DefaultTrainer):
         optimizer = self.build_optimizer(cfg, model)
         # detectron2 would name a GPU for every process; on CPUs there is none to name.
         devices = [comm.get_local_rank()] if cfg.MODEL.DEVICE.startswith("cuda") else None
-        model = create_ddp_model(model, broadcast_buffers=False, device_ids=devices)
+        model = create_ddp_model(
+            model,
+            broadcast_buffers=False,
+            device_ids=devices,
+            # A task uses some of the query initialisations only.
+            find_unused_parameters=cfg.MODEL.GVSEG.QUERY_INIT == "task",
+        )
         self._trainer = TrainingStep(
             model,
             self.build_train_loader(cfg),
             optimizer,
             clip=lambda module: clip_gradients(cfg, module),
             dtype=autocast_dtype(cfg),
+            seed=cfg.SEED,
         )
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         self.checkpointer = DetectionCheckpointer(

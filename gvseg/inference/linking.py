@@ -17,8 +17,14 @@ from torch import Tensor
 from detectron2.config import CfgNode
 from detectron2.utils.registry import Registry
 
-from gvseg.inference.track_memory import AppearanceMemory, LocationAwareMemory, TrackMemory
+from gvseg.inference.track_memory import (
+    AppearanceMemory,
+    LocationAwareMemory,
+    ShapePositionMemory,
+    TrackMemory,
+)
 from gvseg.inference.transfer import to_host
+from gvseg.modeling.task_oriented.shape_position import ShapePositionDescriptor
 from gvseg.structures import TubePrediction
 
 LINKERS = Registry("LINKERS")
@@ -197,6 +203,30 @@ def LocationAwareLinker(
     memory = LocationAwareMemory(
         appearance=AppearanceMemory(momentum=link.MOMENTUM),
         temperature=link.LOCATION_TEMPERATURE,
+    )
+    return _track_linker(cfg, memory, is_thing)
+
+
+@LINKERS.register()
+def ShapePositionLinker(
+    cfg: CfgNode, is_thing: np.ndarray | Sequence[bool] | None = None
+) -> TrackLinker:
+    """Link by embeddings to which the shape and position of masks are added (GvSeg, Eq. 6).
+
+    The paper permutes all queries of a clip to those of the one before: MIN_SIMILARITY -1,
+    MIN_SCORE 0, BIRTH_SCORE 0 and MOMENTUM 0.
+
+    Raises:
+        ValueError: the descriptor is to be projected by weights, which a linker does not have.
+    """
+    if cfg.MODEL.GVSEG.DESCRIPTOR.PROJECT != "interpolate":
+        raise ValueError(
+            "ShapePositionLinker adds descriptors to queries as they are; set "
+            "MODEL.GVSEG.DESCRIPTOR.PROJECT interpolate, or choose another MODEL.LINKER.NAME."
+        )
+    memory = ShapePositionMemory(
+        appearance=AppearanceMemory(momentum=cfg.MODEL.LINKER.MOMENTUM),
+        descriptor=ShapePositionDescriptor(cfg),
     )
     return _track_linker(cfg, memory, is_thing)
 

@@ -8,7 +8,7 @@ enlarged in bands of rows, so that no float tensor of all queries at full size e
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -170,6 +170,44 @@ def panoptic_segments(
             dtype=np.float32,
         ),
         index_map=lookup[shares.winner],
+    )
+
+
+def exemplar_segments(
+    logits: FrameLogits,
+    *,
+    visible: np.ndarray,
+    scores: np.ndarray,
+    given: Mapping[int, np.ndarray],
+) -> FrameSegments:
+    """Return the objects that exemplars point out, which share out the frame.
+
+    Each pixel goes to the object with the highest score times mask probability, and to none where
+    that object's own mask is below 0.5. A mask that was given for the frame stands as it is.
+
+    Args:
+        logits: of the frame, with one query for each object.
+        visible: positions of the queries that take part, (N,).
+        scores: (Q,) probabilities of being there.
+        given: masks (H, W) bool by identity.
+    """
+    winner = _share_out(logits, visible, scores[visible]).winner
+    ids = logits.identities[visible]
+    for object_id, mask in given.items():
+        if object_id not in ids:
+            ids = np.append(ids, object_id)
+        winner[mask] = np.flatnonzero(ids == object_id)[0]
+    is_given = np.isin(ids, list(given))
+    all_scores = np.ones(len(ids), dtype=np.float32)
+    all_scores[: len(visible)] = scores[visible]
+    area = np.bincount(winner[winner >= 0], minlength=len(ids))
+    kept = np.flatnonzero(area > 0)
+    return FrameSegments(
+        frame_index=logits.frame_index,
+        ids=ids[kept],
+        classes=np.zeros(len(kept), dtype=np.int64),
+        scores=np.where(is_given, np.float32(1), all_scores)[kept],
+        index_map=_positions(kept, len(ids) + 1)[winner],
     )
 
 

@@ -19,13 +19,15 @@ from detectron2.modeling import build_model
 import gvseg.data.benchmarks  # registers the class names of every benchmark
 import gvseg.modeling  # noqa: F401 - registers the segmenter with detectron2
 from gvseg.checkpoint import checkpoint_file, load_weights
-from gvseg.inference.linking import build_linker
+from gvseg.data.exemplars import check_exemplar
+from gvseg.inference.association import build_association
+from gvseg.inference.exemplar_tracking import ExemplarTracker
 from gvseg.inference.prefetch import Prefetcher
 from gvseg.inference.sources import Frame, FrameSource, open_source
 from gvseg.inference.stopwatch import Stopwatch
 from gvseg.inference.video_runner import RunnerSettings, Segmenter, VideoRunner
 from gvseg.inference.writers import VideoInfo, Writer
-from gvseg.structures import FrameSegments
+from gvseg.structures import Exemplar, FrameSegments
 from gvseg.visualization import ClassLegend
 
 FRAMES_READ_AHEAD = 4
@@ -68,19 +70,78 @@ class VideoPredictor:
         self.legend = legend
         self._is_thing = np.array(legend.is_thing)
         self.stopwatch = Stopwatch()
+        linker, self._exemplars = build_association(cfg, settings.task, self._is_thing)
         self.runner = VideoRunner(
             model=_load_model(cfg, legend) if model is None else model,
             settings=settings,
-            linker=build_linker(cfg, self._is_thing) if settings.task.has_instances else None,
+            linker=linker,
+            exemplars=self._exemplars,
             is_thing=self._is_thing,
             stopwatch=self.stopwatch,
         )
         self._next_index = 0
 
     def reset(self) -> None:
-        """Begin another video with the next `step`."""
+        """Begin another video with the next `step`, without the exemplars given so far."""
+        if self._exemplars is not None:
+            self._exemplars.clear()
         self.runner.reset()
         self._next_index = 0
+
+    def add_exemplar(
+        self,
+        *,
+        mask: np.ndarray | None = None,
+        box: Sequence[float] | None = None,
+        point: Sequence[float] | None = None,
+        frame_index: int | None = None,
+        object_id: int | None = None,
+    ) -> int:
+        """Point out an object to be segmented from a frame on, and return its identity.
+
+        Give one of mask, box and point, in pixels of the original frame.
+
+        Args:
+            mask: (H, W) bool.
+            box: left, top, right and bottom edge; the box of a whole frame is (0, 0, W, H).
+            point: x and y; the pixel in column x covers x to x + 1.
+            frame_index: in which it is pointed out; by default the one that `step` comes to next.
+            object_id: of an object that is known, to point it out anew; by default the next free.
+
+        Raises:
+            ValueError: the task is not evs, not exactly one of the three is given, or nothing is in
+                it.
+        """
+        tracker = self._exemplar_tracker()
+        given = [value for value in (mask, box, point) if value is not None]
+        if len(given) != 1:
+            raise ValueError(f"An exemplar is one of mask, box and point; {len(given)} are given.")
+        if object_id is None:
+            object_id = max((e.object_id for e in tracker.exemplars), default=0) + 1
+        exemplar = Exemplar(
+            object_id=object_id,
+            frame_index=self._next_index if frame_index is None else frame_index,
+            mask=None if mask is None else np.asarray(mask, dtype=bool),
+            box=None if box is None else np.array(box, dtype=np.float32),
+            point=None if point is None else np.array(point, dtype=np.float32),
+        )
+        check_exemplar(exemplar)
+        tracker.add(exemplar)
+        return object_id
+
+    def remove_object(self, object_id: int) -> None:
+        """Stop looking for an object that was pointed out.
+
+        Raises:
+            ValueError: the task is not evs, or there is no such object.
+        """
+        self._exemplar_tracker().remove(object_id)
+
+    def _exemplar_tracker(self) -> ExemplarTracker:
+        if self._exemplars is None:
+            task = self.runner.settings.task.value
+            raise ValueError(f"Exemplars are for the task evs, but MODEL.GVSEG.TASK is {task}.")
+        return self._exemplars
 
     def step(self, frame: np.ndarray) -> FrameSegments:
         """Return the segments of the frame that follows those given before, live.
@@ -114,7 +175,12 @@ class VideoPredictor:
         Args:
             source: see `open_source`.
             writers: called in this order.
+
+        Raises:
+            ValueError: the task is evs, and no exemplar was given.
         """
+        if self._exemplars is not None and not self._exemplars.exemplars:
+            raise ValueError("No object is pointed out; call add_exemplar() first.")
         source = open_source(source)
         video = VideoInfo(
             source.name, source.size, source.num_frames, source.frame_rate, self.legend
@@ -152,7 +218,7 @@ def _load_model(cfg: CfgNode, legend: ClassLegend) -> Segmenter:
     # Mistakes are told before the model is built, which takes a while.
     checkpoint_file(cfg.MODEL.WEIGHTS)
     num_classes = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
-    if num_classes != len(legend.names):
+    if num_classes != len(legend.names) and not cfg.MODEL.GVSEG.LABEL_SETS:
         raise ValueError(
             f"The model has {num_classes} classes (MODEL.SEM_SEG_HEAD.NUM_CLASSES), but "
             f"{cfg.DATASETS.TEST[0]} of DATASETS.TEST has {len(legend.names)}; name the dataset "

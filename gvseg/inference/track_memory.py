@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gvseg.modeling.task_oriented.shape_position import ShapePositionDescriptor
 from gvseg.structures import TubePrediction
 
 
@@ -135,6 +136,46 @@ class LocationAwareMemory:
     def keep(self, is_alive: np.ndarray) -> None:
         self.appearance.keep(is_alive)
         self._boxes, self._speeds = self._boxes[is_alive], self._speeds[is_alive]
+
+
+class ShapePositionMemory:
+    r"""Appearance, shape and position: SPA query matching (GvSeg, section 3.1, Eq. 6).
+
+    The likeness of a track and a query is \(\cos(q + H, q' + H')\), where H is the descriptor of
+    the mask. Between clips it is that of the nearest frames: the last of the earlier clip and the
+    first of the later one.
+
+    Args:
+        appearance: remembers the sums.
+        descriptor: gives H.
+    """
+
+    def __init__(
+        self, *, appearance: AppearanceMemory, descriptor: ShapePositionDescriptor
+    ) -> None:
+        self.appearance = appearance
+        self.descriptor = descriptor
+
+    def reset(self) -> None:
+        self.appearance.reset()
+
+    def cues(self, prediction: TubePrediction) -> list[Tensor]:
+        embeds = prediction.query_embeds[0].float()
+        ends = prediction.mask_logits[0][:, [0, -1]] > 0
+        first, last = self.descriptor(ends).unbind(1)
+        return [embeds + first, embeds + last]
+
+    def similarity(self, seen: list[np.ndarray]) -> np.ndarray:
+        return self.appearance.similarity(seen[:1])
+
+    def renew(self, tracks: np.ndarray, seen: list[np.ndarray]) -> None:
+        self.appearance.renew(tracks, seen[1:])
+
+    def start(self, seen: list[np.ndarray]) -> None:
+        self.appearance.start(seen[1:])
+
+    def keep(self, is_alive: np.ndarray) -> None:
+        self.appearance.keep(is_alive)
 
 
 def mask_boxes(masks: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ What is held at a time is one window of frames and logits, and the linker's live
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,22 +16,29 @@ import torch
 from torch import Tensor
 
 from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
 from detectron2.data.transforms import ResizeTransform
 from detectron2.data.transforms.augmentation_impl import ResizeShortestEdge
 
+from gvseg.data.exemplars import resize_exemplar
+from gvseg.inference.exemplar_tracking import ExemplarTracker
 from gvseg.inference.linking import Linker
 from gvseg.inference.postprocess import (
     FrameGeometry,
     FrameLogits,
+    exemplar_segments,
     instance_segments,
     panoptic_segments,
     semantic_segments,
 )
 from gvseg.inference.sources import Frame
 from gvseg.inference.stopwatch import Stopwatch
+from gvseg.inference.transfer import to_host
+from gvseg.modeling.label_sets import LabelSets
+from gvseg.modeling.requests import ClipRequest
 from gvseg.precision import autocast_type
 from gvseg.structures import FrameSegments, TubePrediction
-from gvseg.tasks import Task
+from gvseg.tasks import Task, model_task
 
 
 class Segmenter(Protocol):
@@ -44,8 +51,8 @@ class Segmenter(Protocol):
         """Return B clips of T frames (3, H, W) uint8, normalised and padded: (B, T, 3, H', W')."""
         ...
 
-    def segment_clip(self, frames: Tensor) -> TubePrediction:
-        """Segment preprocessed frames (B, T, 3, H', W')."""
+    def segment_clip(self, frames: Tensor, requests: Sequence[ClipRequest] = ()) -> TubePrediction:
+        """Segment preprocessed frames (B, T, 3, H', W'), of each clip what is asked of it."""
         ...
 
 
@@ -64,10 +71,16 @@ class RunnerSettings:
     overlap_threshold: float
     one_class_per_query: bool = False
     autocast: torch.dtype | None = None  # precision of the network, None for float32
+    label_set: int = 0  # of a model that has several
 
     @classmethod
-    def from_config(cls, cfg: CfgNode) -> RunnerSettings:
+    def from_config(cls, cfg: CfgNode, dataset_name: str | None = None) -> RunnerSettings:
         """Read the settings from a whole config.
+
+        Args:
+            cfg: the config.
+            dataset_name: whose classes and, where the model has several, task are meant; by default
+                the first of `DATASETS.TEST`.
 
         Raises:
             ValueError: a value that makes no sense.
@@ -78,8 +91,16 @@ class RunnerSettings:
         if test.WINDOW < 1:
             raise ValueError(f"MODEL.GVSEG.TEST.WINDOW is {test.WINDOW}; give 1 frame or more.")
         former = cfg.MODEL.MASK_FORMER.TEST
+        if dataset_name is None:
+            dataset_name = next(iter(cfg.DATASETS.TEST), "")
+        task = model_task(cfg.MODEL.GVSEG.TASK)
+        if task is None:
+            task = Task.parse(MetadataCatalog.get(dataset_name).get("task", "mixed"))
+        label_set = 0
+        if cfg.MODEL.GVSEG.LABEL_SETS:
+            label_set = LabelSets.from_config(cfg).index(dataset_name)
         return cls(
-            task=Task.parse(cfg.MODEL.GVSEG.TASK),
+            task=task,
             window=test.WINDOW,
             min_size=cfg.INPUT.MIN_SIZE_TEST,
             max_size=cfg.INPUT.MAX_SIZE_TEST,
@@ -89,6 +110,7 @@ class RunnerSettings:
             object_mask_threshold=former.OBJECT_MASK_THRESHOLD,
             overlap_threshold=former.OVERLAP_THRESHOLD,
             autocast=autocast_type(test.PRECISION, key="MODEL.GVSEG.TEST.PRECISION"),
+            label_set=label_set,
         )
 
 
@@ -98,6 +120,7 @@ def segment_video(
     settings: RunnerSettings,
     *,
     linker: Linker | None = None,
+    exemplars: ExemplarTracker | None = None,
     is_thing: np.ndarray | None = None,
 ) -> Iterator[FrameSegments]:
     """Yield the segments of each frame of a video, with a model that is already built.
@@ -107,9 +130,12 @@ def segment_video(
         frames: a source of `gvseg.inference.sources`, or anything that yields such frames.
         settings: from `RunnerSettings.from_config(cfg)`.
         linker: gives identities; without one the queries of each window count from 1 anew.
+        exemplars: knows the objects to segment, for EVS.
         is_thing: (K,) bool, needed for panoptic segments only.
     """
-    runner = VideoRunner(model=model, settings=settings, linker=linker, is_thing=is_thing)
+    runner = VideoRunner(
+        model=model, settings=settings, linker=linker, exemplars=exemplars, is_thing=is_thing
+    )
     for _, segments in runner.run(frames):
         yield segments
 
@@ -122,6 +148,7 @@ class VideoRunner:
         settings: of the model and of post-processing.
         linker: gives identities, and is reset when a video begins; without one the queries of each
             window count from 1 anew.
+        exemplars: knows the objects to segment, for EVS, and gives them their identities.
         is_thing: (K,) bool, needed for panoptic segments; where given, the model must tell K
             classes apart.
         stopwatch: where to count the time of "network" and "postprocess".
@@ -133,14 +160,18 @@ class VideoRunner:
         model: Segmenter,
         settings: RunnerSettings,
         linker: Linker | None = None,
+        exemplars: ExemplarTracker | None = None,
         is_thing: np.ndarray | None = None,
         stopwatch: Stopwatch | None = None,
     ) -> None:
         if settings.task is Task.VPS and is_thing is None:
             raise ValueError("Panoptic segments need to know which classes are things: is_thing.")
+        if (settings.task is Task.EVS) != (exemplars is not None):
+            raise ValueError("Exemplars belong to the task evs, and that to exemplars.")
         self.model = model
         self.settings = settings
         self.linker = linker
+        self.exemplars = exemplars
         self.is_thing = is_thing
         self.stopwatch = stopwatch or Stopwatch()
 
@@ -148,6 +179,8 @@ class VideoRunner:
         """Begin another video."""
         if self.linker is not None:
             self.linker.reset()
+        if self.exemplars is not None:
+            self.exemplars.reset()
 
     def run(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, FrameSegments]]:
         """Segment a video from its beginning; yield each frame with its segments."""
@@ -163,12 +196,15 @@ class VideoRunner:
         images = [self._resized(frame.image) for frame in window]
         images += images[-1:] * (self.settings.window - len(window))
         with self.stopwatch.stage("network"):
-            prediction, padded_size = self._predict(images)
+            prediction, padded_size = self._predict(images, window)
         geometry = FrameGeometry(
             original=window[0].image.shape[:2],
             resized=(images[0].shape[-2], images[0].shape[-1]),
             padded=padded_size,
         )
+        if self.exemplars is not None:
+            yield from self._exemplar_segments(self.exemplars, window, prediction, geometry)
+            return
         with self.stopwatch.stage("postprocess"):
             logits = self._frame_logits(window, prediction, geometry)
         for frame_logits in logits:
@@ -177,16 +213,63 @@ class VideoRunner:
             yield segments
 
     @torch.inference_mode()
-    def _predict(self, images: list[Tensor]) -> tuple[TubePrediction, tuple[int, int]]:
+    def _predict(
+        self, images: list[Tensor], window: list[Frame]
+    ) -> tuple[TubePrediction, tuple[int, int]]:
         device = self.model.device
         dtype = self.settings.autocast
         frames = self.model.preprocess([images])
+        padded_size = (frames.shape[-2], frames.shape[-1])
+        request = ClipRequest(self.settings.task, self.settings.label_set)
+        if self.exemplars is not None:
+            original = window[0].image.shape[:2]
+            resized = (images[0].shape[-2], images[0].shape[-1])
+            request = self.exemplars.ask(
+                request,
+                [frame.index for frame in window],
+                lambda exemplar: resize_exemplar(exemplar, original, resized),
+                padded_size,
+                device,
+            )
         with torch.autocast(device.type, dtype, enabled=dtype is not None):
-            prediction = self.model.segment_clip(frames)
+            prediction = self.model.segment_clip(frames, [request])
         self._check_classes(prediction)
         if device.type == "cuda":
             torch.cuda.synchronize(device)  # else its time would count as post-processing
-        return prediction, (frames.shape[-2], frames.shape[-1])
+        return prediction, padded_size
+
+    def _exemplar_segments(
+        self,
+        exemplars: ExemplarTracker,
+        window: list[Frame],
+        prediction: TubePrediction,
+        geometry: FrameGeometry,
+    ) -> Iterator[FrameSegments]:
+        """Yield the segments of the objects that exemplars point out, whose queries come first."""
+        num_clips, _, num_frames = prediction.mask_logits.shape[:3]
+        assert num_clips * num_frames == self.settings.window
+        num_objects = len(exemplars.identities)
+        for position, frame in enumerate(window):
+            with self.stopwatch.stage("postprocess"), torch.inference_mode():
+                clip, t = divmod(position, num_frames)
+                logits = FrameLogits(
+                    frame_index=frame.index,
+                    class_logits=prediction.class_logits[clip, :num_objects],
+                    mask_logits=prediction.mask_logits[clip, :num_objects, t],
+                    identities=exemplars.identities,
+                    geometry=geometry,
+                )
+                probs = logits.class_logits.float().softmax(-1)[:, :-1].sum(-1)
+                if position == len(window) - 1:
+                    exemplars.take_in(prediction, logits.mask_logits, probs, position)
+                (scores,) = to_host(probs)
+                segments = exemplar_segments(
+                    logits,
+                    visible=exemplars.visible(position, scores),
+                    scores=scores,
+                    given=exemplars.given(frame.index),
+                )
+            yield segments
 
     def _check_classes(self, prediction: TubePrediction) -> None:
         num_classes = prediction.class_logits.shape[-1] - 1

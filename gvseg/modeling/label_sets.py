@@ -24,18 +24,18 @@ class LabelSets(nn.Module):
 
     Args:
         is_thing: for each set, which of its classes are objects where the task tells them apart.
-        set_of_dataset: by name; with a single set it serves all datasets.
+        set_of_table: by the name of the class table; a single set serves all datasets.
     """
 
     columns: Tensor  # (sets, K+1) int64 of the class head; -1 where a set has fewer classes
     thing_columns: Tensor  # (sets, K+1) bool, False for "no object"
 
     def __init__(
-        self, is_thing: Sequence[Sequence[bool]], set_of_dataset: dict[str, int] | None = None
+        self, is_thing: Sequence[Sequence[bool]], set_of_table: dict[str, int] | None = None
     ) -> None:
         super().__init__()
         self.is_thing = [tuple(of_set) for of_set in is_thing]
-        self.set_of_dataset = set_of_dataset or {}
+        self.set_of_table = set_of_table or {}
         sizes = [len(of_set) for of_set in self.is_thing]
         widest = max(sizes)
         columns = torch.full((len(sizes), widest + 1), -1)
@@ -63,22 +63,15 @@ class LabelSets(nn.Module):
         num_classes = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
         if not names:
             return cls([_things_of_one_set(cfg, num_classes)])
-        metadata = {name: _metadata(name) for name in names}
         # Datasets of one class table share its columns.
-        tables = list(dict.fromkeys(entry.class_table for entry in metadata.values()))
-        things: list[Sequence[bool]] = [()] * len(tables)
-        set_of_dataset = {}
-        for name, entry in metadata.items():
-            index = tables.index(entry.class_table)
-            set_of_dataset[name] = index
-            things[index] = entry.class_is_thing
-        total = sum(map(len, things))
+        is_thing = {entry.class_table: entry.class_is_thing for entry in map(_metadata, names)}
+        total = sum(map(len, is_thing.values()))
         if total != num_classes:
             raise ValueError(
                 f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {num_classes}, but the class tables of "
                 f"MODEL.GVSEG.LABEL_SETS have {total} classes together."
             )
-        return cls(things, set_of_dataset)
+        return cls(list(is_thing.values()), {name: index for index, name in enumerate(is_thing)})
 
     def index(self, dataset_name: str) -> int:
         """Return which set a dataset has.
@@ -88,12 +81,13 @@ class LabelSets(nn.Module):
         """
         if len(self.is_thing) == 1:
             return 0
-        if dataset_name not in self.set_of_dataset:
+        table = MetadataCatalog.get(dataset_name).get("class_table", "")
+        if table not in self.set_of_table:
             raise ValueError(
                 f"The model has no classes for {dataset_name!r}; name it in "
-                f"MODEL.GVSEG.LABEL_SETS beside {', '.join(self.set_of_dataset)}."
+                f"MODEL.GVSEG.LABEL_SETS beside {', '.join(self.set_of_table)}."
             )
-        return self.set_of_dataset[dataset_name]
+        return self.set_of_table[table]
 
     def head_columns(self, sets: Sequence[int]) -> Tensor | None:
         """Return the columns of the class head for clips of some sets, (B, K+1) int64.

@@ -54,6 +54,7 @@ def model(tmp_path):
     config.write_text(
         "VERSION: 2\n"
         "MODEL:\n  META_ARCHITECTURE: PaintedSegmenter\n  SEM_SEG_HEAD: {NUM_CLASSES: 5}\n"
+        "  LINKER: {NAME: QuerySimilarityLinker}\n"
         "INPUT:\n  FORMAT: RGB\n  MIN_SIZE_TEST: 0\n"
         f"DATASETS:\n  TEST: [{DATASET}]\n"
     )
@@ -253,7 +254,7 @@ def test_debug_shows_the_traceback(demo, model, tmp_path):
 
 
 def test_interrupted_run_keeps_its_files(demo, model, clip, tmp_path, capsys, monkeypatch):
-    def interrupt(segmenter, frames):
+    def interrupt(segmenter, frames, requests=()):
         segmenter.windows_seen.append(1)
         if len(segmenter.windows_seen) > 4:
             raise KeyboardInterrupt

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -55,7 +57,7 @@ class ColorSegmenter(nn.Module):
         height, width = frames.shape[-2:]
         return F.pad(frames, (0, -width % DIVISOR, 0, -height % DIVISOR))
 
-    def segment_clip(self, frames: Tensor) -> TubePrediction:
+    def segment_clip(self, frames: Tensor, requests: Sequence = ()) -> TubePrediction:
         self.windows_seen.append(frames.shape[1])
         if self.fold_frames:
             frames = frames.flatten(0, 1)[:, None]

@@ -7,7 +7,7 @@ from detectron2.config import get_cfg
 
 from gvseg.config import add_gvseg_config
 from gvseg.inference.linking import TrackLinker, build_linker
-from gvseg.inference.track_memory import AppearanceMemory, LocationAwareMemory
+from gvseg.inference.track_memory import AppearanceMemory, LocationAwareMemory, ShapePositionMemory
 from gvseg.structures import TubePrediction
 
 NUM_CLASSES = 3
@@ -178,6 +178,7 @@ def linker_config():
 
 def test_config_names_the_linker():
     cfg = linker_config()
+    cfg.MODEL.LINKER.NAME = "QuerySimilarityLinker"
     cfg.MODEL.LINKER.MAX_AGE = 17
     linker = build_linker(cfg, is_thing=[True, False, True])
     assert isinstance(linker.memory, AppearanceMemory)
@@ -192,6 +193,16 @@ def test_config_names_the_linker_with_places():
     memory = build_linker(cfg).memory
     assert isinstance(memory, LocationAwareMemory)
     assert memory.temperature == 0.25
+
+
+def test_linker_of_shapes_is_the_default_and_needs_descriptors_as_they_are():
+    cfg = linker_config()
+    memory = build_linker(cfg).memory
+    assert isinstance(memory, ShapePositionMemory)
+    assert memory.descriptor.embed_dim == cfg.MODEL.MASK_FORMER.HIDDEN_DIM
+    cfg.MODEL.GVSEG.DESCRIPTOR.PROJECT = "linear"
+    with pytest.raises(ValueError, match=r"DESCRIPTOR\.PROJECT interpolate"):
+        build_linker(cfg)
 
 
 def test_unknown_linker_is_refused_with_the_known_ones():

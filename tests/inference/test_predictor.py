@@ -35,6 +35,7 @@ def make_config(*overrides):
     cfg.DATASETS.TEST = (DATASET,)
     cfg.MODEL.DEVICE = "cpu"
     cfg.INPUT.MIN_SIZE_TEST = 0
+    cfg.MODEL.LINKER.NAME = "QuerySimilarityLinker"  # painted embeddings are no descriptors
     cfg.merge_from_list(list(overrides))
     return cfg
 
@@ -166,8 +167,8 @@ def test_writer_that_cannot_open_stops_the_run_before_the_network():
 
 def test_one_object_has_one_class():
     class Undecided(ColorSegmenter):
-        def segment_clip(self, frames):
-            prediction = super().segment_clip(frames)
+        def segment_clip(self, frames, requests=()):
+            prediction = super().segment_clip(frames, requests)
             prediction.class_logits[..., 3:5] += 20  # as sure of two classes more
             return prediction
 

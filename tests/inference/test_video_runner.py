@@ -155,8 +155,8 @@ def test_one_window_is_read_before_it_is_yielded_and_no_more():
 
 def test_logits_in_half_precision_are_post_processed():
     class Half(ColorSegmenter):
-        def segment_clip(self, frames):
-            full = super().segment_clip(frames)
+        def segment_clip(self, frames, requests=()):
+            full = super().segment_clip(frames, requests)
             return TubePrediction(
                 full.class_logits.bfloat16(), full.mask_logits.bfloat16(), full.query_embeds.half()
             )
@@ -198,9 +198,9 @@ def test_network_runs_in_the_precision_asked_for(dtype):
     seen = []
 
     class Recorder(ColorSegmenter):
-        def segment_clip(self, frames):
+        def segment_clip(self, frames, requests=()):
             seen.append((frames[0, 0, 0] @ frames[0, 0, 0].T).dtype)
-            return super().segment_clip(frames)
+            return super().segment_clip(frames, requests)
 
     segment(crossing_video(1), Recorder(), autocast=dtype)
     assert seen == [dtype or torch.float32]
