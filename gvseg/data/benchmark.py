@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -129,8 +130,10 @@ def get_benchmark(dataset_name: str) -> Benchmark:
         ValueError: no registered benchmark has a dataset of this name.
     """
     if dataset_name not in _BENCHMARK_OF_DATASET:
-        known = ", ".join(registered_datasets())
-        raise ValueError(f"Unknown dataset {dataset_name!r}; registered are {known}.")
+        known = registered_datasets()
+        alike = get_close_matches(dataset_name, known)
+        hint = f"do you mean {' or '.join(alike)}?" if alike else f"there are {', '.join(known)}."
+        raise ValueError(f"Unknown dataset {dataset_name!r}; {hint}")
     return _BENCHMARK_OF_DATASET[dataset_name]
 
 

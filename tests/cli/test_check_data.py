@@ -66,7 +66,7 @@ def test_json_names_all_and_is_all_of_the_output(root: Path, capsys):
 @pytest.mark.parametrize(
     ("dataset", "message"),
     [
-        ("nothing_val", "Unknown dataset 'nothing_val'; registered are"),
+        ("nothing_val", "Unknown dataset 'nothing_val'; there are burst_"),
         ("camvid_test", "camvid/test does not exist"),
     ],
 )

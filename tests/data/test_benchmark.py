@@ -24,9 +24,16 @@ def test_dataset_name_leads_to_its_benchmark():
     assert get_benchmark("coco128_train").task is Task.VIS
 
 
-def test_unknown_dataset_is_answered_with_the_known_ones():
-    with pytest.raises(ValueError, match=r"Unknown dataset 'camvid_vla'.*camvid_val.*coco128"):
-        get_benchmark("camvid_vla")
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("camvid_vla", r"do you mean camvid_val( or \w+)*\?$"),
+        ("nothing", r"there are .*camvid_val, .*coco128_train, "),
+    ],
+)
+def test_unknown_dataset_is_answered_with_those_alike_or_all(name: str, hint: str):
+    with pytest.raises(ValueError, match=f"Unknown dataset '{name}'; {hint}"):
+        get_benchmark(name)
 
 
 def test_missing_files_are_noticed_on_use_and_say_where_to_put_them(
@@ -89,6 +96,7 @@ def test_unregistered_dataset_is_unknown_again():
 
 def test_model_with_another_number_of_classes_is_refused():
     cfg = get_cfg()
+    add_gvseg_config(cfg)
     cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = len(read_class_table("camvid"))
     check_num_classes(cfg, "camvid_val")
     with pytest.raises(ValueError, match="NUM_CLASSES is 11, but coco128_train has 80 classes"):
