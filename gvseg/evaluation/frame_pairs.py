@@ -161,6 +161,14 @@ class FramePairs:
                 )
 
 
+def class_confusion(pairs: FramePairs, num_classes: int) -> np.ndarray:
+    """Count labelled pixels by true and predicted class: (K, K+1) int64, last column "no class"."""
+    columns = np.append(pairs.predicted_classes, num_classes)
+    confusion = np.zeros((num_classes, num_classes + 1), dtype=np.int64)
+    np.add.at(confusion, (pairs.true_classes[:, None], columns), pairs.counts[:-1])
+    return confusion
+
+
 def index_map_of(segments: FrameSegments, what: str) -> np.ndarray:
     """Return the position of the segment at each pixel, (H, W), -1 for void.
 

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gvseg.evaluation.frame_pairs import FramePairs, frame_name
+from gvseg.evaluation.frame_pairs import FramePairs, class_confusion, frame_name
 
 if TYPE_CHECKING:  # these import torch and detectron2
     from gvseg.data.benchmark import Record
@@ -79,14 +79,6 @@ class TubeSizes:
             / self.true[true]
             for (true, predicted), shared in self.shared.items()
         )  # fmt: skip
-
-
-def class_confusion(pairs: FramePairs, num_classes: int) -> np.ndarray:
-    """Count labelled pixels by true and predicted class: (K, K+1) int64, last column "no class"."""
-    columns = np.append(pairs.predicted_classes, num_classes)
-    confusion = np.zeros((num_classes, num_classes + 1), dtype=np.int64)
-    np.add.at(confusion, (pairs.true_classes[:, None], columns), pairs.counts[:-1])
-    return confusion
 
 
 def present_iou(confusion: np.ndarray) -> np.ndarray:

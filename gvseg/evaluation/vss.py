@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gvseg.evaluation.frame_pairs import VOID, JointRuns, frame_name, index_map_of
+from gvseg.evaluation.frame_pairs import (
+    VOID,
+    FramePairs,
+    JointRuns,
+    class_confusion,
+    frame_name,
+    index_map_of,
+)
 
 if TYPE_CHECKING:  # these import torch and detectron2
     from gvseg.data.benchmark import Record
@@ -204,9 +211,14 @@ class VideoSemanticMetric:
             ValueError: sizes differ, or a class is unknown.
         """
         frame = frame_name(record, prediction.frame_index)
-        true_classes = _class_map(truth.segments, f"The annotation of {frame}")
-        predicted_classes = _class_map(prediction, f"The prediction of {frame}")
-        self.update_maps(true_classes, predicted_classes, frame)
+        pairs = FramePairs.of_segments(truth, prediction, frame)
+        pairs.check_classes(len(self.class_names), frame)
+        self.confusion += class_confusion(pairs, len(self.class_names))
+        if self.consistency_sum:
+            self._update_consistency(
+                _class_map(truth.segments, f"The annotation of {frame}"),
+                _class_map(prediction, f"The prediction of {frame}"),
+            )
 
     def update_maps(
         self, truth: np.ndarray, prediction: np.ndarray, frame: str = "a frame"
@@ -225,6 +237,10 @@ class VideoSemanticMetric:
             self.confusion += confusion_matrix(truth, prediction, len(self.class_names))
         except ValueError as error:
             raise ValueError(f"In {frame}: {error}") from None
+        if self.consistency_sum:
+            self._update_consistency(truth, prediction)
+
+    def _update_consistency(self, truth: np.ndarray, prediction: np.ndarray) -> None:
         if self._consistency is None:
             self._consistency = RunningConsistency(truth.shape, strict=self.strict)
         elif not self.strict:

@@ -5,13 +5,8 @@ import pytest
 
 from gvseg.data.benchmarks import kitti_step
 from gvseg.evaluation import METRICS
-from gvseg.evaluation.frame_pairs import FramePairs
-from gvseg.evaluation.stq import (
-    SegmentationTrackingMetric,
-    TubeSizes,
-    class_confusion,
-    present_iou,
-)
+from gvseg.evaluation.frame_pairs import FramePairs, class_confusion
+from gvseg.evaluation.stq import SegmentationTrackingMetric, TubeSizes, present_iou
 from tests.evaluation import metric_cases
 from tests.evaluation.panoptic_videos import (
     IS_THING,
