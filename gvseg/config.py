@@ -172,6 +172,7 @@ def _add_input(cfg: CfgNode) -> None:
     cfg.INPUT.COLOR_AUG_SSD = False  # photometric jitter: brightness, contrast, saturation, hue
     cfg.INPUT.SIZE_DIVISIBILITY = -1  # read from Mask2Former YAMLs; MODEL.MASK_FORMER has ours
     cfg.INPUT.CROP.SINGLE_CATEGORY_MAX_AREA = 1.0  # redraw crops of which one class covers more
+    cfg.INPUT.CROP.MIN_KEPT_SHARE = 0.0  # redraw crops that lose more of the objects and classes
     cfg.INPUT.CROP.PROBABILITY = 1.0  # share of clips that are cropped, where CROP.ENABLED
     cfg.INPUT.CROP.MIN_SIZE_BEFORE = []  # shorter edges to crop at, such as 400, 500, 600: then
     # MIN_SIZE_TRAIN comes after the crop, else before

@@ -133,12 +133,19 @@ class RandomCrop:
         size: two numbers.
         max_class_share: windows in which one class covers more of the labelled pixels than this are
             redrawn, up to ten times; 1 accepts every window.
+        min_kept_share: so are windows that keep a smaller share of the segments of the clip, whole
+            or in part; 0 accepts every window.
     """
 
     _num_attempts = 10  # as in detectron2's crop with a category constraint
 
     def __init__(
-        self, *, kind: str, size: tuple[float, float], max_class_share: float = 1.0
+        self,
+        *,
+        kind: str,
+        size: tuple[float, float],
+        max_class_share: float = 1.0,
+        min_kept_share: float = 0.0,
     ) -> None:
         if kind not in ("absolute", "absolute_range", "relative", "relative_range"):
             raise ValueError(
@@ -148,16 +155,29 @@ class RandomCrop:
         self.kind = kind
         self.crop_size = size
         self.max_class_share = max_class_share
+        self.min_kept_share = min_kept_share
 
     def draw(self, rng: np.random.Generator, clip: Clip) -> list[Transform]:
         window = self._draw_window(rng, clip.size)
+        is_good = self._demands(clip)
+        for _ in range(self._num_attempts - 1):
+            if all(holds(window) for holds in is_good):
+                break
+            window = self._draw_window(rng, clip.size)
+        return [window] * len(clip)
+
+    def _demands(self, clip: Clip) -> list[Callable[[CropTransform], bool]]:
+        """Return what has to hold of a window."""
+        demands: list[Callable[[CropTransform], bool]] = []
         if self.max_class_share < 1 and clip.labels:
             classes = class_map(clip.labels[0].segments)
-            for _ in range(self._num_attempts - 1):
-                if self._is_mixed(window.apply_segmentation(classes)):
-                    break
-                window = self._draw_window(rng, clip.size)
-        return [window] * len(clip)
+            demands.append(lambda window: self._is_mixed(window.apply_segmentation(classes)))
+        if self.min_kept_share > 0 and clip.labels:
+            num_wanted = self.min_kept_share * len(_visible_ids(clip))
+            demands.append(
+                lambda window: len(_visible_ids(clip.apply([window] * len(clip)))) >= num_wanted
+            )
+        return demands
 
     def _draw_window(self, rng: np.random.Generator, size: tuple[int, int]) -> CropTransform:
         crop_height, crop_width = self._draw_size(rng, size)
@@ -183,6 +203,19 @@ class RandomCrop:
     def _is_mixed(self, classes: np.ndarray) -> bool:
         counts = np.unique(classes[classes != IGNORE_LABEL], return_counts=True)[1]
         return len(counts) > 1 and counts.max() < counts.sum() * self.max_class_share
+
+
+def _visible_ids(clip: Clip) -> set[int]:
+    """Return the identities of the segments that any frame of a clip shows."""
+    visible: set[int] = set()
+    for segments in (labels.segments for labels in clip.labels):
+        if segments.masks is not None:
+            shown = np.flatnonzero(segments.masks.any(axis=(1, 2)))
+        else:
+            assert segments.index_map is not None
+            shown = np.setdiff1d(segments.index_map, [-1])
+        visible.update(segments.ids[shown].tolist())
+    return visible
 
 
 class LargeScaleJitter:

@@ -327,6 +327,7 @@ def _size_steps(cfg: CfgNode) -> list[ClipAugmentation]:
         kind=inputs.CROP.TYPE,
         size=tuple(inputs.CROP.SIZE),
         max_class_share=inputs.CROP.SINGLE_CATEGORY_MAX_AREA,
+        min_kept_share=inputs.CROP.MIN_KEPT_SHARE,
     )
     probability = inputs.CROP.PROBABILITY
     if not 0 < probability <= 1:

@@ -34,6 +34,7 @@ GEOMETRIC: dict[str, ClipAugmentation] = {
     "relative crop": RandomCrop(kind="relative", size=(0.5, 0.7)),
     "relative crop range": RandomCrop(kind="relative_range", size=(0.5, 0.7)),
     "mixed crop": RandomCrop(kind="absolute", size=(20, 20), max_class_share=0.6),
+    "full crop": RandomCrop(kind="absolute", size=(24, 24), min_kept_share=0.6),
     "jitter": LargeScaleJitter(min_scale=0.5, max_scale=2.0, image_size=56),
     "crop at a size": Sometimes(
         [
@@ -123,6 +124,24 @@ def test_same_seed_gives_the_same_clip(name: str):
         augment(np.random.default_rng(7), painted_clip(), [GEOMETRIC[name]]) for _ in range(2)
     )
     np.testing.assert_array_equal(np.stack(first.frames), np.stack(second.frames))
+
+
+@pytest.mark.parametrize("as_masks", [False, True])
+def test_crop_keeps_enough_of_the_segments_of_the_clip(as_masks: bool):
+    clip = with_masks(painted_clip()) if as_masks else painted_clip()
+
+    def share_of_full_windows(min_kept_share: float) -> float:
+        crop = RandomCrop(kind="absolute", size=(18, 18), min_kept_share=min_kept_share)
+        rng = np.random.default_rng(0)
+        num_kept = []
+        for _ in range(60):
+            frames = augment(rng, clip, [crop]).labels
+            masks = [[labels.segments.mask(i).any() for i in range(5)] for labels in frames]
+            num_kept.append(np.any(masks, axis=0).sum())
+        return float(np.mean(np.array(num_kept) >= 4))
+
+    assert share_of_full_windows(0.0) < 0.5
+    assert share_of_full_windows(0.8) > 0.8
 
 
 def test_steps_taken_sometimes_are_all_taken_or_none():
