@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from gvseg.data.benchmarks import BENCHMARKS
-from gvseg.evaluation.video_evaluator import METRICS
+from gvseg.evaluation.protocols import METRICS
+from gvseg.evaluation.submissions import FORMATS
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
@@ -42,6 +43,17 @@ def test_row_tells_task_classes_splits_and_protocols(benchmark):
     protocols = [name for name in code(scores) if "/" in name]
     assert protocols == list(benchmark.metrics), "docs/benchmarks.md names what is computed"
     assert set(protocols) <= set(METRICS)
+
+
+def test_every_protocol_and_format_is_explained():
+    page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    first_cells = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    names = [name for cell in first_cells for name in code(cell)]
+    assert sorted(names) == sorted([*METRICS, *FORMATS])
+
+
+def test_formats_are_those_of_the_benchmarks():
+    assert {benchmark.submission for benchmark in BENCHMARKS} - {None} == set(FORMATS)
 
 
 def test_configs_exist():
