@@ -81,7 +81,9 @@ class LabelSets(nn.Module):
         """
         if len(self.is_thing) == 1:
             return 0
-        table = MetadataCatalog.get(dataset_name).get("class_table", "")
+        table = ""
+        if dataset_name in MetadataCatalog.list():  # which getting one would add it to
+            table = MetadataCatalog.get(dataset_name).get("class_table", "")
         if table not in self.set_of_table:
             raise ValueError(
                 f"The model has no classes for {dataset_name!r}; name it in "
