@@ -1,7 +1,14 @@
 import pytest
 import torch
 
-from gvseg.modeling.task_oriented.query_init import GridQueries, LearnedQueries
+from gvseg.modeling.task_oriented.class_memory import ClassMemory
+from gvseg.modeling.task_oriented.query_init import (
+    GridQueries,
+    LearnedQueries,
+    QueryRequest,
+    TaskOrientedQueries,
+)
+from gvseg.structures import ObjectFeatures
 
 
 def grid(num_queries=16, **options):
@@ -69,3 +76,146 @@ def test_frames_smaller_than_the_grid_still_give_queries():
 def test_more_queries_than_cells_are_refused():
     with pytest.raises(ValueError, match=r"17, more than the 16 cells"):
         grid(num_queries=17)
+
+
+FEATURES = torch.randn(1, 2, 8, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+def task_oriented(num_queries=6, num_classes=4):
+    """Queries that remember class 2 only."""
+    torch.manual_seed(0)
+    memory = ClassMemory(num_classes=num_classes, embed_dim=8, momentum=0.9)
+    memory.update(torch.tensor([2]), torch.full((1, 8), 7.0))
+    return TaskOrientedQueries(
+        num_queries=num_queries, embed_dim=8, grid_size=4, memory=memory
+    ).eval()
+
+
+def objects(count):
+    generator = torch.Generator().manual_seed(2)
+    return ObjectFeatures(
+        torch.randn(count, 8, generator=generator), torch.rand(count, 2, generator=generator)
+    )
+
+
+def of_request(queries, **request):
+    """Content, place and centres (N, ...) for one clip."""
+    return [part[0] for part in queries(FEATURES, [QueryRequest(**request)])]
+
+
+def cells_of(queries):
+    return [part[0] for part in queries(FEATURES)]
+
+
+def test_instances_start_from_cells():
+    """VIS asks for no classes and no objects: all queries are those of the grid."""
+    queries = task_oriented()
+    for part, cells in zip(of_request(queries), cells_of(queries), strict=True):
+        torch.testing.assert_close(part, cells)
+
+
+def test_classes_start_from_their_memory_and_unseen_ones_from_learnt_queries():
+    """VSS: queries 0, 1, 3 are learnt, 2 is remembered; the rest are other learnt queries."""
+    queries = task_oriented()
+    content, place, centres = of_request(queries, classes=(0, 1, 2, 3), fills_with_cells=False)
+    learnt = queries.content.weight
+    for row in (0, 1, 3, 4, 5):
+        torch.testing.assert_close(content[row], learnt[row])
+    assert (content[2] == 7).all()
+    torch.testing.assert_close(place, queries.place.weight)
+    assert (centres == 0.5).all()
+
+
+def test_stuff_comes_first_and_cells_fill_up():
+    """VPS with stuff classes 3 and 2; the four cells are spread over the six of the grid."""
+    queries = task_oriented()
+    content, place, centres = of_request(queries, classes=(3, 2))
+    torch.testing.assert_close(content[0], queries.content.weight[3])
+    assert (content[1] == 7).all()
+    torch.testing.assert_close(place[:2], queries.place.weight[[3, 2]])
+    spread = [0, 2, 3, 5]
+    for part, cells in zip((content, place, centres), cells_of(queries), strict=True):
+        torch.testing.assert_close(part[2:], cells[spread])
+
+
+def test_objects_come_first_and_cells_fill_up():
+    """EVS: the two objects in the order of their exemplars, then cells."""
+    queries, pointed_out = task_oriented(), objects(2)
+    content, place, centres = of_request(queries, objects=pointed_out)
+    torch.testing.assert_close(centres[:2], pointed_out.centres)
+    for part, cells in zip((content, place, centres), cells_of(queries), strict=True):
+        torch.testing.assert_close(part[2:], cells[[0, 2, 3, 5]])
+    swapped = ObjectFeatures(pointed_out.features.flip(0), pointed_out.centres.flip(0))
+    other = of_request(queries, objects=swapped)[0]
+    torch.testing.assert_close(other[:2], content[:2].flip(0))
+
+
+def test_an_object_holds_its_features_and_place_through_the_same_network_as_a_cell():
+    """An object read in the middle of a cell, with what the cell shows, starts as that cell."""
+    queries = task_oriented(num_queries=16)
+    cells = FEATURES.mean(1)[0].unfold(1, 2, 2).unfold(2, 2, 2).mean((-1, -2))
+    cell = ObjectFeatures(cells[:, 1, 2][None], torch.tensor([[2.5 / 4, 1.5 / 4]]))
+    content, place, centres = of_request(queries, objects=cell)
+    for part, of_cells in zip((content, place, centres), cells_of(queries), strict=True):
+        torch.testing.assert_close(part[0], of_cells[6], atol=1e-4, rtol=1e-4)
+
+
+def test_learnt_queries_left_over_keep_clear_of_the_classes_asked_for():
+    """Six queries and six rows: asked for rows 3 to 5 of a second label set, 0 to 2 are left."""
+    queries = task_oriented(num_queries=6, num_classes=6)
+    content, place, _ = of_request(queries, classes=(3, 4, 5), fills_with_cells=False)
+    torch.testing.assert_close(content, queries.content.weight[[3, 4, 5, 0, 1, 2]])
+    assert len(place.unique(dim=0)) == 6
+
+
+@pytest.mark.parametrize(
+    "request_", [{}, {"classes": (1, 2)}, {"objects": objects(3)}, {"fills_with_cells": False}]
+)
+def test_queries_of_any_task_are_fixed_at_inference(request_):
+    queries = task_oriented()
+    for first, second in zip(
+        of_request(queries, **request_), of_request(queries, **request_), strict=True
+    ):
+        assert first.shape[0] == 6
+        assert torch.equal(first, second)
+
+
+def test_cells_beside_objects_are_drawn_in_training():
+    queries = task_oriented().train()
+    centres = [of_request(queries, objects=objects(2))[2] for _ in range(5)]
+    assert all(torch.equal(drawn[:2], centres[0][:2]) for drawn in centres)
+    assert any(not torch.equal(drawn[2:], centres[0][2:]) for drawn in centres)
+
+
+def test_clips_of_a_batch_may_ask_for_different_things():
+    queries = task_oriented()
+    requests = [
+        QueryRequest(),
+        QueryRequest(classes=(0, 1, 2, 3), fills_with_cells=False),
+        QueryRequest(classes=(2,)),
+        QueryRequest(objects=objects(2)),
+    ]
+    batch = queries(FEATURES.expand(4, -1, -1, -1, -1), requests)
+    for index, request in enumerate(requests):
+        for part, alone in zip(batch, queries(FEATURES, [request]), strict=True):
+            torch.testing.assert_close(part[index], alone[0])
+
+
+def test_as_many_as_there_are_queries_leave_no_room_and_more_are_refused():
+    queries, exact = task_oriented(), objects(6)
+    torch.testing.assert_close(of_request(queries, objects=exact)[2], exact.centres)
+    message = r"7 classes and objects .*NUM_OBJECT_QUERIES is 6; raise it"
+    with pytest.raises(ValueError, match=message):
+        of_request(queries, objects=objects(7))
+    with pytest.raises(ValueError, match=message):
+        of_request(queries, classes=(0, 1, 2, 3), objects=objects(3))
+
+
+@pytest.mark.parametrize(
+    "request_", [{}, {"classes": (0, 2), "fills_with_cells": False}, {"objects": objects(2)}]
+)
+def test_every_parameter_gets_a_gradient_whatever_is_asked_for(request_):
+    """Distributed training waits for the gradients of all."""
+    queries = task_oriented().train()
+    of_request(queries, **request_)[0].sum().backward()
+    assert all(parameter.grad is not None for parameter in queries.parameters())
