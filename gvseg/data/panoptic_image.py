@@ -31,6 +31,8 @@ class ValueMeanings:
     classes: np.ndarray  # (V,) int64, contiguous class index, -1 for void
     ids: np.ndarray  # (V,) int64, identity in the video
     is_crowd: np.ndarray  # (V,) bool
+    ranks: np.ndarray | None = None  # (V,) by which segments are put in order
+    areas: np.ndarray | None = None  # (V,) as stated, -1 where pixels are to be counted
 
 
 def read_rgb_values(path: str | Path, kind: str = "Annotation") -> np.ndarray:
@@ -64,7 +66,9 @@ def write_rgb_values(path: Path, values: np.ndarray) -> None:
 def panoptic_labels(
     image: np.ndarray, meanings_of: Callable[[np.ndarray], ValueMeanings], frame_index: int
 ) -> FrameLabels:
-    """Return the segments of a label image, (H, W) of integers, in the order of their identities.
+    """Return the segments of a label image, (H, W) of integers.
+
+    They come in the order of their lowest ranks, where there are any, or else of their identities.
 
     Args:
         image: the values.
@@ -77,6 +81,12 @@ def panoptic_labels(
     ids, first_value, segment_of_value = np.unique(
         meanings.ids[is_labelled], return_index=True, return_inverse=True
     )
+    if meanings.ranks is not None:
+        lowest = np.full(len(ids), len(runs.values))
+        np.minimum.at(lowest, segment_of_value, meanings.ranks[is_labelled])
+        order = np.argsort(lowest)
+        ids, first_value = ids[order], first_value[order]
+        segment_of_value = np.argsort(order)[segment_of_value]
     position_of_value = np.full(len(runs.values), -1, dtype=np.int16)
     position_of_value[is_labelled] = segment_of_value
     segments = FrameSegments(
@@ -86,7 +96,11 @@ def panoptic_labels(
         scores=np.ones(len(ids), dtype=np.float32),
         index_map=runs.replaced_by(position_of_value),
     )
-    areas = np.bincount(segment_of_value, runs.counts[is_labelled], minlength=len(ids))
+    counts = runs.counts[is_labelled]
+    if meanings.areas is not None:
+        stated = meanings.areas[is_labelled]
+        counts = np.where(stated < 0, counts, stated)
+    areas = np.bincount(segment_of_value, counts, minlength=len(ids))
     return FrameLabels(segments, meanings.is_crowd[is_labelled][first_value], areas)
 
 

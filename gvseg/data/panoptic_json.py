@@ -29,7 +29,15 @@ from gvseg.data.problems import Problem, Report, raise_problem
 from gvseg.data.segments import FrameLabels
 
 # One array for each frame: records are held for the whole training.
-SEGMENT = np.dtype([("number", np.int64), ("class_index", np.int64), ("is_crowd", bool)])
+SEGMENT = np.dtype(
+    [
+        ("number", np.int32),
+        ("class_index", np.int32),
+        ("is_crowd", bool),
+        ("area", np.int32),  # as stated, which official scores go by; -1 where it is not
+        ("rank", np.int16),  # in the list, whose order official scores may go by
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -155,7 +163,7 @@ def panoptic_record(
 
 
 def read_panoptic_labels(record: Record, frame_index: int, classes: ClassTable) -> FrameLabels:
-    """Read the label image of one frame.
+    """Read the label image of one frame, with segments in the order of the JSON.
 
     Args:
         record: with `label_files`, `annotation_file`, and `segments`: one array for each frame.
@@ -190,7 +198,7 @@ def _check_video(
         report(Problem(str(json_file), what, "resize all frames of a video alike"))
     class_of_number: dict[int, int] = {}
     for labels in labelled:
-        for number, class_index, _ in [] if labels is None else labels.segments.tolist():
+        for number, class_index, *_ in [] if labels is None else labels.segments.tolist():
             if class_of_number.setdefault(number, class_index) != class_index:
                 what = f"gives segment {number} of video {video_id} several categories"
                 report(Problem(str(json_file), what, "give each its own id"))
@@ -198,7 +206,7 @@ def _check_video(
 
 def _segments(entry: Entry, classes: ClassTable, json_file: Path, report: Report) -> np.ndarray:
     report_frame = within(f"frame {entry['file_name']}", report)
-    rows = []
+    rows: list[tuple[int, int, bool, int, int]] = []
     for segment in listed(entry, "segments_info", ("category_id",), json_file, report=report_frame):
         number = segment["id"]
         class_index = class_index_of(
@@ -208,7 +216,8 @@ def _segments(entry: Entry, classes: ClassTable, json_file: Path, report: Report
             what = f"has a segment with id {number}, which no colour can hold"
             report_frame(Problem(str(json_file), what, "number segments from 1 to 2^24 - 1"))
         elif class_index is not None:
-            rows.append((number, class_index, bool(segment.get("iscrowd", 0))))
+            is_crowd, area = bool(segment.get("iscrowd", 0)), int(segment.get("area", -1))
+            rows.append((number, class_index, is_crowd, area, len(rows)))
     return np.array(sorted(rows), dtype=SEGMENT)
 
 
@@ -231,4 +240,6 @@ def _meanings(
         classes=classes_of_values,
         ids=identities(values, classes_of_values, classes),
         is_crowd=np.append(np.zeros(num_void, dtype=bool), segments["is_crowd"]),
+        ranks=np.append(np.zeros(num_void, dtype=np.int64), segments["rank"]),
+        areas=np.append(np.full(num_void, -1), segments["area"]),
     )

@@ -57,6 +57,17 @@ def test_labels_are_those_of_image_and_json(tmp_path: Path):
     assert labels.segments.index_map[0, 0] == -1
 
 
+def test_order_and_areas_are_those_of_the_json(tmp_path: Path):
+    """Official scores go by both. Segments of one class of stuff are one, as early as the first."""
+    write_rgb_values(tmp_path / "a.png", np.array([[0, 7, 7], [3, 70_000, 500]]))
+    listed = [segment(70_000, 10) | {"area": 5}, segment(500, 13) | {"area": 9}, segment(3, 13)]
+    record = record_of(tmp_path, entry(*listed, segment(7, 10) | {"area": 4}))
+    labels = read_panoptic_labels(record, 0, CLASSES)
+    assert labels.segments.ids.tolist() == [11, 500, 3 + 2**24]
+    assert labels.areas.tolist() == [5 + 4, 9, 1]
+    assert labels.segments.index_map.tolist() == [[-1, 0, 0], [2, 0, 1]]
+
+
 def test_frames_without_annotation_are_those_not_annotated():
     segments = frame_annotations({"annotations": [entry()]}, Path(), CLASSES, JSON)["a"].segments
     frames = [ListedFrame(Path(f"{name}.jpg"), name, (2, 3)) for name in "xay"]

@@ -20,6 +20,7 @@ import numpy as np
 from gvseg.data.benchmark import Benchmark, Record
 from gvseg.data.class_table import ClassTable
 from gvseg.data.panoptic_image import (
+    NUM_RGB_VALUES,
     ValueMeanings,
     panoptic_labels,
     read_rgb_values,
@@ -201,7 +202,8 @@ class PanopticReader:
         indices = _class_indices(category_ids, self._classes, source)
         return ValueMeanings(
             classes=np.append(np.full(num_void, -1), indices),
-            ids=values.astype(np.int64),
+            # As official, tubes go by numbers alone: none is the identity of a class of stuff.
+            ids=values.astype(np.int64) + NUM_RGB_VALUES,
             is_crowd=np.zeros(len(values), dtype=bool),
         )
 
