@@ -38,7 +38,8 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("--pred", type=Path, required=True, metavar="PATH",
                         help="the folder or file of predictions, as it is submitted")  # fmt: skip
     parser.add_argument("--gt", type=Path, metavar="PATH", help="the folder of all benchmarks or "
-                        "of this one (default: $DETECTRON2_DATASETS, or datasets)")  # fmt: skip
+                        "of this one, or a JSON that holds the labels (default: "
+                        "$DETECTRON2_DATASETS, or datasets)")  # fmt: skip
     parser.add_argument("--protocol", action="append", metavar="NAME", default=[],
                         help="score by this one instead of those of the benchmark; may be given "
                         f"several times: {', '.join(METRICS)}")  # fmt: skip
@@ -128,9 +129,10 @@ def _print(scores: SubmissionScores) -> None:
     console.print(
         f"{scores.dataset_name}: {scores.num_videos} videos, {scores.num_frames} frames scored"
     )
-    class_names = get_benchmark(scores.dataset_name).classes.names
     for protocol, values in scores.results.items():
-        by_class = {name: score for name, score in values.items() if is_of_class(name, class_names)}
+        by_class = {
+            name: score for name, score in values.items() if is_of_class(name, scores.class_names)
+        }
         main = [name for name in values if name not in by_class and "@" not in name]
         console.print(_score_table(protocol, {name: values[name] for name in main}))
         defined = {name: score for name, score in by_class.items() if not math.isnan(score)}

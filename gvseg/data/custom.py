@@ -118,7 +118,7 @@ def register_ytvis_json(
         FileNotFoundError: the file or the class table is missing.
     """
     path = Path(json_file).expanduser()
-    table = _categories_of(path) if classes is None else read_class_table(classes)
+    table = categories_of(path) if classes is None else read_class_table(classes)
     benchmark = Benchmark(
         name=name,
         task=Task.VIS,
@@ -205,7 +205,13 @@ def _table(
     )
 
 
-def _categories_of(json_file: Path) -> ClassTable:
+def categories_of(json_file: Path) -> ClassTable:
+    """Return the categories of a JSON like YouTube-VIS's in the order of their ids.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it has no categories.
+    """
     categories = read_json(json_file).get("categories")
     try:
         in_order = sorted(categories or [{}], key=lambda category: category["id"])

@@ -10,6 +10,7 @@ from pathlib import Path
 from gvseg.data.benchmark import Benchmark, Record, annotated_frames, get_benchmark
 from gvseg.data.segments import check_size
 from gvseg.data.video_processes import map_videos
+from gvseg.evaluation.ground_truth import load_truth
 from gvseg.evaluation.protocols import METRICS, CountsVideos, VideoMetric, check_protocols
 from gvseg.evaluation.submissions import SubmissionReader, submission_format
 
@@ -27,6 +28,7 @@ class SubmissionScores:
     dataset_name: str
     num_videos: int
     num_frames: int  # that were scored
+    class_names: tuple[str, ...]
     results: dict[str, ScoresByName]
     notes: dict[str, list[str]]  # why scores are undefined, and what is odd
     by_video: dict[str, dict[str, ScoresByName]] = field(default_factory=dict)  # by id
@@ -52,7 +54,7 @@ def score_submission(
     Args:
         dataset_name: a split of a benchmark, such as `vspw_val`.
         predictions: the folder or file that the benchmark's organisers take.
-        root: of all benchmarks, or the folder of this one.
+        root: the folder of all benchmarks or of this one, or a JSON, as in `load_truth`.
         protocols: keys of `METRICS`; those of the benchmark by default.
         num_workers: processes.
         by_video: score each video by itself too.
@@ -68,7 +70,7 @@ def score_submission(
     if not names:
         raise ValueError(f"{benchmark.name} names no protocol; choose among {', '.join(METRICS)}.")
     check_protocols(names)
-    records = load_records_below(benchmark, benchmark.split_of(dataset_name), root)
+    benchmark, records = load_truth(benchmark, benchmark.split_of(dataset_name), root)
     hidden = [record["video_id"] for record in records if not len(annotated_frames(record))]
     if hidden:
         raise ValueError(
@@ -82,6 +84,7 @@ def score_submission(
         dataset_name=dataset_name,
         num_videos=len(records),
         num_frames=sum(len(annotated_frames(record)) for record in records),
+        class_names=benchmark.classes.names,
         results={},
         notes={},
     )
@@ -124,29 +127,6 @@ def score_video(
     for metric in metrics.values():
         metric.end_video(record)
     return metrics
-
-
-def load_records_below(benchmark: Benchmark, split: str, folder: Path) -> list[Record]:
-    """Return the records of a split, whose files lie below what the user names.
-
-    Args:
-        benchmark: whose.
-        split: one of its.
-        folder: of all benchmarks, or that of this one under its usual name.
-
-    Raises:
-        FileNotFoundError: they lie in neither place.
-    """
-    try:
-        return benchmark.load_records(folder, split)
-    except FileNotFoundError as as_root:
-        try:
-            return benchmark.load_records(folder.resolve().parent, split)
-        except FileNotFoundError as as_own:
-            raise FileNotFoundError(
-                f"{benchmark.name} is not in {folder}, neither as one of several benchmarks "
-                f"({as_root}) nor as the only one ({as_own})"
-            ) from None
 
 
 def _percent(metric: VideoMetric) -> ScoresByName:

@@ -47,10 +47,26 @@ def load_records(root: Path, split: str, *, report: Report = raise_problem) -> l
     """
     folder = first_existing([root / "VIPSeg_720P", root / "VIPSeg" / "VIPSeg_720P"])
     json_file = folder / f"panoptic_gt_VIPSeg_{split}.json"
+    return load_json(json_file, may_be_hidden=split == "test", report=report)
+
+
+def load_json(
+    json_file: Path, *, may_be_hidden: bool = False, report: Report = raise_problem
+) -> list[Record]:
+    """Read a JSON, beside which are the folders of images and of labels.
+
+    Args:
+        json_file: of a split.
+        may_be_hidden: no annotations are no problem.
+        report: told of each problem; where it returns, the entry is left out.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
     content = read_json(json_file)
     check_categories(content, CLASSES, json_file, report=report)
     entries = partial(listed, content, path=json_file, identity="video_id", report=report)
-    is_hidden = split == "test" and not content.get("annotations")
+    is_hidden = may_be_hidden and not content.get("annotations")
     annotated = (
         {}
         if is_hidden

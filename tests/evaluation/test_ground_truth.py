@@ -1,0 +1,102 @@
+"""Truth from one JSON, wherever it lies: end to end, with the official numbers where they are."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gvseg.evaluation.scoring import score_submission
+from tests.evaluation import metric_cases
+from tests.evaluation.submissions.made_up import make, poor
+
+# Dataset, JSON within the benchmarks' folder, what stands beside it.
+JSONS = {
+    "vipseg_val": ("VIPSeg_720P/panoptic_gt_VIPSeg_val.json", ("panomasksRGB",)),
+    "ytvis_2019_train": ("ytvis_2019/train.json", ()),
+    "burst_class_val": ("burst/annotations/val/all_classes.json", ()),
+}
+
+
+def official_scores(family: str, case: str, dataset_name: str, truth: str, pred: str, **options):
+    root = metric_cases.ROOT / family / case
+    return score_submission(dataset_name, root / pred, root=root / truth, **options).results
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("case", metric_cases.cases("vipseg"))
+def test_official_numbers_of_vipseg(case: str):
+    protocols = ("vpq/vipseg", "vpq/vipseg_script", "stq/vipseg_script")
+    paper, script, stq = official_scores(
+        *("vipseg", case, "vipseg_val", "panoptic_gt_VIPSeg_val.json", "pred"), protocols=protocols
+    ).values()
+    vpq = metric_cases.expected("vipseg", case)["vpq_vipseg_official"]
+    for name, kind in (("VPQ", "all"), ("VPQ_things", "things"), ("VPQ_stuff", "stuff")):
+        assert paper[name] == pytest.approx(vpq[f"VPQ_{kind}"], abs=1e-6, nan_ok=True)
+    assert script["VPQ"] == pytest.approx(vpq["VPQ_all_script_1_2_4_6_8"], abs=1e-6)
+    expected = metric_cases.expected("vipseg", case)["stq_vipseg_official"]
+    for name, key in (("STQ", "STQ"), ("SQ", "IoU"), ("AQ", "AQ")):
+        assert stq[name] == pytest.approx(100 * expected[key], abs=1e-6)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("case", metric_cases.cases("ytvis"))
+def test_official_numbers_of_a_json_with_categories_of_its_own(case: str):
+    expected = metric_cases.expected("ytvis", case)["ytvis_ytvoseval_official"]
+    names = ("ytvis", case, "ytvis_2019_valid", "gt.json", "results.json")
+    (scores,) = official_scores(*names).values()
+    for name in ("AP", "AP50", "AP75", "AR1", "AR10"):
+        assert scores[name] == pytest.approx(100 * expected[name], abs=1e-6)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("case", metric_cases.cases("burst"))
+def test_official_numbers_of_burst(case: str):
+    for dataset_name, guidance in (("burst_class_val", "class"), ("burst_mask_val", "exemplar")):
+        expected = metric_cases.expected("burst", case)[f"burstapi_{guidance}_guided"]["table"]
+        names = ("burst", case, dataset_name, "all_classes.json", f"pred_{guidance}_guided.json")
+        (scores,) = official_scores(*names).values()
+        for group, value in expected["HOTA"].items():
+            assert scores[f"HOTA_{group}"] == pytest.approx(value, abs=1e-6)
+
+
+@pytest.mark.parametrize("dataset_name", JSONS)
+def test_json_elsewhere_scores_as_the_benchmark(dataset_name: str, tmp_path: Path):
+    made = make(tmp_path / "benchmarks", dataset_name)
+    folder = made.submit(tmp_path / "submission", poor)
+    expected = score_submission(dataset_name, folder, root=made.root)
+    name, beside = JSONS[dataset_name]
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copy(made.root / name, elsewhere / "mine.json")
+    for folder_name in beside:
+        shutil.copytree((made.root / name).parent / folder_name, elsewhere / folder_name)
+    shutil.rmtree(made.root)
+    found = score_submission(dataset_name, folder, root=elsewhere / "mine.json")
+    for protocol, scores in expected.results.items():
+        assert found.results[protocol] == pytest.approx(scores, nan_ok=True)
+
+
+def test_categories_of_a_json_may_be_its_own(tmp_path: Path):
+    made = make(tmp_path, "ytvis_2019_train")
+    folder = made.submit(tmp_path / "submission", poor)
+    expected = score_submission("ytvis_2019_train", folder, root=made.root)
+    path = made.root / "ytvis_2019" / "train.json"
+    content = json.loads(path.read_text())
+    for category in content["categories"]:
+        category["id"] += 1000
+        category["name"] = f"my {category['name']}"
+    tracks = json.loads((folder / "results.json").read_text())
+    for entry in (*content["annotations"], *tracks):
+        entry["category_id"] += 1000
+    path.write_text(json.dumps(content))
+    (folder / "results.json").write_text(json.dumps(tracks))
+    found = score_submission("ytvis_2019_train", folder, root=path)
+    assert found.results["ap/youtube_vis"]["AP"] == expected.results["ap/youtube_vis"]["AP"]
+    assert "AP-my person" in found.results["ap/youtube_vis"]
+
+
+def test_file_is_no_truth_where_labels_are_images(tmp_path: Path):
+    (tmp_path / "val.txt").write_text("\n")
+    with pytest.raises(ValueError, match=r"val\.txt is a file, but vspw has its labels in folders"):
+        score_submission("vspw_val", tmp_path, root=tmp_path / "val.txt")
