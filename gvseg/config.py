@@ -305,7 +305,10 @@ def _add_gvseg(cfg: CfgNode) -> None:
     gvseg.EXEMPLAR_POINTS = 32  # read inside the mask or box of an exemplar (Eq. 7)
     _add_contrastive(gvseg)
     gvseg.PLACE_MASKS = False  # masks fade with the distance from their query's place
-    gvseg.CLASS_HEAD_RESET = False  # start anew a class head that has another size in MODEL.WEIGHTS
+    gvseg.CLASS_HEAD_RESET = (
+        False  # start anew a class head, and what else has a row for each class
+    )
+    # or query, that has another size in MODEL.WEIGHTS
     gvseg.ATTENTION_MASK = "resample_features"  # intermediate masks from features resampled to the
     # level's size (faster), or "resample_masks" for the numbers of Mask2Former to the last digit
     gvseg.TEST = CfgNode()

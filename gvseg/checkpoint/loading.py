@@ -14,6 +14,8 @@ from gvseg.checkpoint.reading import read_checkpoint
 logger = logging.getLogger(__name__)
 
 CLASS_HEAD = "query_decoder.head.classes."
+# What has a row for each class or each query.
+CLASS_DEPENDENT = (CLASS_HEAD, "query_decoder.queries.", "learning.contrast.queues.")
 
 
 @dataclass
@@ -26,7 +28,7 @@ class MappingReport:
     missing: list[str] = field(default_factory=list)  # in the model only
     unexpected: list[str] = field(default_factory=list)  # in the checkpoint only
     mismatched: list[str] = field(default_factory=list)  # "name: shape there, shape here"
-    reset: list[str] = field(default_factory=list)  # class head started anew
+    reset: list[str] = field(default_factory=list)  # class head and the like, started anew
 
     def summary(self) -> str:
         """Return the counts in one line and below it the names that need attention."""
@@ -54,7 +56,8 @@ def load_weights(
     Args:
         model: a `GvSeg` or another module with our parameter names.
         path: see `read_checkpoint`.
-        reset_class_head: keep the model's class head where the checkpoint's has another size.
+        reset_class_head: keep the model's class head, and what else has a row for each class or
+            query, where the checkpoint's has another size.
         allow_missing: accept a checkpoint that lacks tensors of the model, to train them.
 
     Raises:
@@ -86,7 +89,7 @@ def load_tensors(
             report.unexpected.append(name)
         elif tensor.shape == own[name].shape:
             fitting[name] = tensor
-        elif reset_class_head and name.startswith(CLASS_HEAD):
+        elif reset_class_head and name.startswith(CLASS_DEPENDENT):
             report.reset.append(name)
         else:
             there, here = tuple(tensor.shape), tuple(own[name].shape)
@@ -128,8 +131,11 @@ def _explain(report: MappingReport) -> str:
     lines = [f"{report.path} does not fit the model:", *report.mismatched[:10]]
     if len(report.mismatched) > 10:
         lines.append(f"and {len(report.mismatched) - 10} more.")
-    if all(entry.startswith(CLASS_HEAD) for entry in report.mismatched):
-        lines.append("To train another set of classes, set MODEL.GVSEG.CLASS_HEAD_RESET True.")
+    if all(entry.startswith(CLASS_DEPENDENT) for entry in report.mismatched):
+        lines.append(
+            "To train another set of classes, or other queries, set MODEL.GVSEG.CLASS_HEAD_RESET "
+            "True."
+        )
     else:
         lines.append("Use the config that the checkpoint was trained with.")
     return "\n  ".join(lines)

@@ -123,8 +123,6 @@ class Trainer(DefaultTrainer):
             model,
             broadcast_buffers=False,
             device_ids=devices,
-            # A task uses some of the query initialisations only.
-            find_unused_parameters=cfg.MODEL.GVSEG.QUERY_INIT == "task",
         )
         self._trainer = TrainingStep(
             model,

@@ -100,7 +100,7 @@ def test_converted_model_agrees(backbone, save, tmp_path):
     frames = torch.randn(2, 3, 160, 224)
     with torch.inference_mode():
         theirs = peer(pixel_values=frames, output_auxiliary_logits=True)
-        ours = model._segment(frames[:, None], with_intermediate=True)
+        ours = model.segment(frames[:, None], with_intermediate=True)
     assert_close(ours.class_logits, theirs.class_queries_logits)
     assert_close(ours.mask_logits[:, :, 0], theirs.masks_queries_logits)
     for layer, expected in zip(ours.intermediate, theirs.auxiliary_logits, strict=True):

@@ -8,11 +8,13 @@ On disk, in COCO's own format:
 `coco_as_<benchmark>` reads the same files of COCO as if they were of a video benchmark: the objects
 of classes that the benchmark has (see `gvseg.data.category_maps`), under its class table, so that
 both train together. Objects of other classes are left out, and so are images on which none is left.
+`coco_as_object` and `coco128_as_object` have every object as one of any kind, to be followed from
+an exemplar.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -31,10 +33,18 @@ from gvseg.tasks import Task
 _CLASSES = read_class_table("coco")
 
 
-def _load_coco128(root: Path, split: str, *, report: Report = raise_problem) -> list[Record]:
+def _load_coco128(
+    other_index: Mapping[int, int] | None,
+    root: Path,
+    split: str,
+    *,
+    report: Report = raise_problem,
+) -> list[Record]:
     folder = require_directory(root / "coco128", "COCO128")
     json_file = folder / f"instances_{split}2017.json"
-    return load_image_json(json_file, folder / "images", _CLASSES, report=report)
+    return load_image_json(
+        json_file, folder / "images", _CLASSES, other_index=other_index, report=report
+    )
 
 
 def _load_coco(
@@ -68,6 +78,18 @@ def _coco_as(table_name: str, name_of_name: Mapping[str, str]) -> Benchmark:
     )
 
 
+def _as_object(source: Benchmark, splits: tuple[str, ...], load: Callable) -> Benchmark:
+    return Benchmark(
+        name=f"{source.name}_as_object",
+        task=Task.EVS,
+        classes=read_class_table("object"),
+        splits=splits,
+        load_records=partial(load, dict.fromkeys(_CLASSES.ids, 0)),
+        read_labels=read_image_labels,
+        metrics=(),
+    )
+
+
 COCO = Benchmark(
     name="coco",
     task=Task.VIS,
@@ -87,10 +109,12 @@ COCO128 = Benchmark(
     task=Task.VIS,
     classes=_CLASSES,
     splits=("train",),
-    load_records=_load_coco128,
+    load_records=partial(_load_coco128, None),
     read_labels=read_image_labels,
     metrics=("ap/coco",),
 )
 COCO_AS_YTVIS_2019 = _coco_as("ytvis_2019", COCO_TO_YTVIS_2019)
 COCO_AS_YTVIS_2021 = _coco_as("ytvis_2021", COCO_TO_YTVIS_2021)
 COCO_AS_OVIS = _coco_as("ovis", COCO_TO_OVIS)
+COCO_AS_OBJECT = _as_object(COCO, ("train", "val"), _load_coco)
+COCO128_AS_OBJECT = _as_object(COCO128, ("train",), _load_coco128)
