@@ -1,0 +1,118 @@
+import pytest
+import torch
+
+from detectron2.utils.events import EventStorage
+
+from gvseg.tasks import Task
+from tests.modeling.task_samples import build_whole, task_sample
+
+
+def train_step(model, *samples):
+    """Losses of one step, and what it logs."""
+    with EventStorage() as storage:
+        losses = model.train()(list(samples))
+        return losses, {name: value for name, (value, _) in storage.latest().items()}
+
+
+def test_positive_rate_and_queue_fill_are_logged():
+    model = build_whole("vps")
+    _, logged = train_step(model, task_sample("vps"))
+    assert 0 < logged["contrast/positive_rate"] <= 1
+    assert logged["contrast/queue_fill"] == 0
+    _, logged = train_step(model, task_sample("vps"))
+    # Two stuff classes of five, one of a hundred places each.
+    assert logged["contrast/queue_fill"] == pytest.approx(2 / 500)
+
+
+def test_memory_and_queues_take_in_the_matched_queries_of_stuff():
+    """Classes 3 and 4 are stuff; with one clip each has one query, which both hold as it is."""
+    model = build_whole("vps")
+    train_step(model, task_sample("vps"))
+    memory, queues = model.query_decoder.queries.memory, model.learning.contrast.queues
+    assert memory.is_seen.tolist() == [False, False, False, True, True]
+    assert queues.num_pushed.tolist() == [0, 0, 0, 1, 1]
+    torch.testing.assert_close(memory.embeds[3:], queues.embeds[3:, 0])
+    assert memory.embeds[3:].any(1).all()
+
+
+def test_of_clips_of_one_class_the_memory_holds_the_mean_and_the_queue_each():
+    model = build_whole("vss")
+    train_step(model, task_sample("vss"), task_sample("vss", seed=1))
+    memory, queues = model.query_decoder.queries.memory, model.learning.contrast.queues
+    assert queues.num_pushed.tolist() == [0, 0, 0, 2, 2]
+    torch.testing.assert_close(memory.embeds[3:], queues.embeds[3:, :2].mean(1))
+
+
+def test_objects_leave_nothing_in_the_memory():
+    model = build_whole("vis")
+    train_step(model, task_sample("vis"))
+    assert not model.query_decoder.queries.memory.is_seen.any()
+    assert model.learning.contrast.queues is None
+
+
+def test_a_mixed_model_has_the_same_losses_whatever_a_batch_holds():
+    """Each process has its own batch, and all must agree on what is summed."""
+    model = build_whole("mixed")
+    without_extra = task_sample("evs")
+    del without_extra["extra"]
+    names = {
+        frozenset(train_step(model, sample)[0])
+        for sample in (*(task_sample(task.value) for task in Task), without_extra)
+    }
+    (only,) = names
+    assert {"loss_ce_extra", "loss_contrast_thing", "loss_contrast_class_cosine"} <= only
+
+
+@pytest.mark.parametrize(
+    ("task", "contrast", "used"),
+    [
+        ("vis", "True", True),
+        ("vis", "False", False),
+        ("evs", "False", True),
+        ("vss", "True", False),
+    ],
+)
+def test_extra_frames_are_segmented_only_where_they_teach(task, contrast, used):
+    model = build_whole(task, "MODEL.GVSEG.CONTRASTIVE.ENABLED", str(contrast)).train()
+    num_frames = []
+    model.backbone.register_forward_hook(lambda _, args, __: num_frames.append(len(args[0])))
+    model([task_sample(task)])
+    assert sum(num_frames) == (5 if used else 3)
+
+
+def test_following_an_object_is_learnt_from_features_read_in_the_clip():
+    """The losses of extra frames send gradient to the frame that the exemplar is drawn in."""
+    model = build_whole("evs", "MODEL.GVSEG.CONTRASTIVE.ENABLED", "False").train()
+    frames = []
+    prepare = model.preprocess
+
+    def keep(*args):
+        frames.append(prepare(*args).requires_grad_())
+        return frames[-1]
+
+    model.preprocess = keep
+    losses = model([task_sample("evs")])
+    sum(loss for name, loss in losses.items() if name.endswith("_extra")).backward()
+    clip, extra = frames
+    assert extra.grad.any()
+    assert clip.grad[0, 0].any()  # object 4 is read in the first frame and 9 in the last
+    assert clip.grad[0, 2].any()
+    assert losses["loss_mask_extra"] > 0
+
+
+def test_without_an_object_of_the_clip_extra_frames_only_ask_for_silence():
+    """Extra frames list objects of their own, for which no query stands."""
+    model = build_whole("evs").train()
+    stranger = task_sample("evs")
+    for frame in stranger["extra"]["instances"]:
+        frame.gt_ids = frame.gt_ids + 100
+    losses = model([stranger])
+    assert losses["loss_mask_extra"] == losses["loss_dice_extra"] == 0
+    assert losses["loss_ce_extra"] > 0
+
+
+def test_a_learnt_projection_of_descriptors_is_that_of_cues_alone():
+    """The contrast compares histograms: a projection there would wait for gradients in vain."""
+    model = build_whole("vis", "MODEL.GVSEG.DESCRIPTOR.PROJECT", "linear").train()
+    sum(model([task_sample("vis")]).values()).backward()
+    assert [name for name, p in model.named_parameters() if p.grad is None] == []
