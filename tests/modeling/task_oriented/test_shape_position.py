@@ -208,3 +208,15 @@ def test_device_gives_the_descriptors_of_the_host():
     masks = torch.from_numpy(np.stack(list(SHAPES.values())))
     module = ShapePositionDescriptor(embed_dim=256)
     torch.testing.assert_close(module(masks.cuda()).cpu(), module(masks), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_mixed_precision_describes_the_same(dtype):
+    """Rows times areas of a wide mask exceed the range of float16, and the digits of bfloat16."""
+    masks = torch.zeros(2, 180, 320, dtype=torch.bool)
+    masks[0, 61:149, 101:255] = True
+    masks[1, 3:9, 200:305] = True
+    descriptor = ShapePositionDescriptor(embed_dim=64)
+    with torch.autocast("cpu", dtype):
+        mixed = descriptor(masks)
+    assert torch.equal(mixed, descriptor(masks))
