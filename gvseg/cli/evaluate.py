@@ -38,7 +38,7 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("--pred", type=Path, required=True, metavar="PATH",
                         help="the folder or file of predictions, as it is submitted")  # fmt: skip
     parser.add_argument("--gt", type=Path, metavar="PATH", help="the folder of all benchmarks or "
-                        "of this one, or a JSON that holds the labels (default: "
+                        "of this one, or labels alone, a JSON or a folder of images (default: "
                         "$DETECTRON2_DATASETS, or datasets)")  # fmt: skip
     parser.add_argument("--protocol", action="append", metavar="NAME", default=[],
                         help="score by this one instead of those of the benchmark; may be given "

@@ -1,4 +1,4 @@
-"""The truth that predictions are scored against: a benchmark as it is unpacked, or one JSON."""
+"""The truth that predictions are scored against: a benchmark as it is unpacked, or its labels."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from gvseg.data.benchmark import Benchmark, Record
 from gvseg.data.benchmarks import vipseg
 from gvseg.data.burst_json import load_burst_json
 from gvseg.data.custom import categories_of
+from gvseg.data.frame_folders import folder_record
 from gvseg.data.json_files import read_json
 from gvseg.data.panoptic_json import read_panoptic_labels
 from gvseg.data.video_json import load_video_json
@@ -24,16 +25,18 @@ def load_truth(benchmark: Benchmark, split: str, path: Path) -> Truth:
     Args:
         benchmark: in whose format labels and predictions are.
         split: one of its; of a JSON it plays no part.
-        path: the folder of all benchmarks, that of this one under its usual name, or, where labels
-            are one JSON, that file wherever it lies. The JSON of YouTube-VIS may have categories of
-            its own. Frames themselves need not be there.
+        path: the folder of all benchmarks, that of this one under its usual name, or labels alone,
+            wherever they lie. Those are one JSON, of which that of YouTube-VIS may have categories
+            of its own, or a folder with `<video>/<frame>.png` (in VSPW `<video>/mask/`).
 
     Raises:
         FileNotFoundError: there are no labels.
         ValueError: they are damaged, or not in one JSON.
     """
     if not path.is_file():
-        return benchmark, _load_below(benchmark, split, path)
+        has_labels = benchmark.submission in _OF_IMAGES and _label_folders(path)
+        load = _load_images if has_labels else partial(_load_below, benchmark, split)
+        return benchmark, load(path)
     if benchmark.submission not in _OF_JSON:
         raise ValueError(
             f"{path} is a file, but {benchmark.name} has its labels in folders; give the folder of "
@@ -69,6 +72,24 @@ _OF_JSON: dict[str | None, Callable[[Benchmark, Path], Truth]] = {
     "burst_json": _burst_json,
     "vipseg": _vipseg_json,
 }
+
+
+# Formats of which labels are one image for each frame, that says all.
+_OF_IMAGES = ("step_images", "class_images", "object_images", "object_masks")
+
+
+def _label_folders(path: Path) -> dict[str, Path]:
+    """Return the folder of label images of each video, nothing if this is no folder of such."""
+    videos = sorted(video for video in path.glob("[!.]*") if video.is_dir())
+    folders = {
+        video.name: video / "mask" if (video / "mask").is_dir() else video for video in videos
+    }
+    return folders if all(any(folder.glob("*.png")) for folder in folders.values()) else {}
+
+
+def _load_images(path: Path) -> list[Record]:
+    records = (folder_record(name, labels, labels) for name, labels in _label_folders(path).items())
+    return [record for record in records if record is not None]
 
 
 def _load_below(benchmark: Benchmark, split: str, folder: Path) -> list[Record]:
