@@ -58,10 +58,12 @@ def test_no_gradient_reaches_it_and_a_later_update_spoils_none():
     remembered, weight = memory(), torch.ones(1, 2, requires_grad=True)
     remembered.update(torch.tensor([0]), 2 * weight)
     assert not remembered.embeds.requires_grad
-    loss = (remembered(torch.zeros(3, 2)) * weight).square().sum()
-    remembered.update(torch.tensor([0]), 8 * weight)
+    initial = torch.zeros(3, 2, requires_grad=True)
+    loss = (remembered(initial) * weight).square().sum() + remembered(initial).sum()
+    remembered.update(torch.tensor([0, 1]), 8 * weight.expand(2, -1))
     loss.backward()  # of (2 w)^2 for both channels, as the memory was in the forward pass
     assert weight.grad.tolist() == [[8, 8]]
+    assert initial.grad.tolist() == [[0, 0], [1, 1], [1, 1]]
 
 
 def test_it_is_saved_and_restored():
