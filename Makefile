@@ -19,11 +19,12 @@ STAMP := $(VENV)/.gvseg-installed
 OPERATOR_SOURCES := $(shell find gvseg/ops/csrc -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.cuh')
 INSTALL_INPUTS := setup.py pyproject.toml constraints.txt tools/install.py tools/install_detectron2.py
 
-.PHONY: help install reinstall demo test lint format clean distclean
+.PHONY: help install reinstall demo test synthetic-data lint format clean distclean
 
 help:
 	@echo "make demo       segment the bundled clip, result in $(OUTPUT)"
 	@echo "make test       run the tests"
+	@echo "make synthetic-data  write small made-up videos that configs/quick trains on"
 	@echo "make lint       run every check of the sources"
 	@echo "make format     let ruff and clang-format rewrite the sources"
 	@echo "make install    only install, into $(VENV)"
@@ -50,6 +51,15 @@ demo: install
 # Tensors in tests are small: more threads only get in each other's way.
 test: install
 	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# What configs/quick/synthetic_*.yaml train on: two sets of videos of other seeds.
+SYNTHETIC := $${DETECTRON2_DATASETS:-datasets}/synthetic
+MAKE_SYNTHETIC = $(BIN)/gvseg make-synthetic --split train --frames 12 --size 96x160
+synthetic-data: install
+	@for format in "ytvis --classes 6" "vspw --classes 12" "vipseg --classes 12" davis; do \
+		$(MAKE_SYNTHETIC) --format $$format --videos 60 --seed 1 --root $(SYNTHETIC)/train || exit 1; \
+		$(MAKE_SYNTHETIC) --format $$format --videos 15 --seed 2 --root $(SYNTHETIC)/val || exit 1; \
+	done
 
 lint: install
 	@echo "==> ruff"

@@ -5,17 +5,21 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import warnings
 
-from gvseg.cli import (
-    check_data,
-    convert_vipseg,
-    convert_vspw,
-    convert_weights,
-    evaluate,
-    make_synthetic,
-    show_data,
-    split,
-)
+with warnings.catch_warnings():
+    # detectron2 scripts functions while it is imported, which recent versions of torch warn of.
+    warnings.filterwarnings("ignore", message=".*torch.jit", category=FutureWarning)
+    from gvseg.cli import (
+        check_data,
+        convert_vipseg,
+        convert_vspw,
+        convert_weights,
+        evaluate,
+        make_synthetic,
+        show_data,
+        split,
+    )
 
 VERBS = (
     check_data,
