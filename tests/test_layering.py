@@ -15,7 +15,7 @@ LEVELS = (
     ("gvseg.evaluation",),  # reads its ground truth through gvseg.data
     ("gvseg.inference",),
     ("gvseg.engine", "projects"),
-    ("gvseg", "gvseg.cli", "train_net", "demo", "setup", "tools"),
+    ("gvseg", "gvseg.cli", "train_net", "demo", "configs", "setup", "tools"),
 )
 LEVEL_OF = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 # Each project is a part of its own, so that none can import another.

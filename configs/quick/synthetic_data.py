@@ -7,10 +7,11 @@ under `$DETECTRON2_DATASETS`, by default `datasets`.
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from gvseg.data import get_benchmark
-from gvseg.data.benchmark import Benchmark, register
-from gvseg.data.problems import raise_problem
+from gvseg.data.benchmark import Benchmark, Record, register
+from gvseg.data.problems import Report, raise_problem
 
 SOURCES = {
     "vis": "ytvis_2019_train",
@@ -20,7 +21,10 @@ SOURCES = {
 }
 
 
-def load_records(source: Benchmark, root, split, *, report=raise_problem):
+def load_records(
+    source: Benchmark, root: Path, split: str, *, report: Report = raise_problem
+) -> list[Record]:
+    """Return the videos of one set."""
     return source.load_records(root / "synthetic" / split, "train", report=report)
 
 
