@@ -109,6 +109,28 @@ def resize_exemplar(
     return replace(exemplar, mask=resized)
 
 
+def fit_exemplar(exemplar: Exemplar, size: tuple[int, int], new_size: tuple[int, int]) -> Exemplar:
+    """Return `resize_exemplar` of an exemplar that a user gave.
+
+    Raises:
+        ValueError: it does not fit a frame of (height, width) `size`.
+    """
+    frame = f"the frame has {size[0]}x{size[1]} pixels (height x width)"
+    what = f"The {exemplar.kind} of object {exemplar.object_id} in frame {exemplar.frame_index}"
+    if exemplar.mask is not None and exemplar.mask.shape != size:
+        height, width = exemplar.mask.shape
+        raise ValueError(f"{what} has {height}x{width}, but {frame}.")
+    if exemplar.point is not None:
+        corners = exemplar.point[None]
+    elif exemplar.box is not None:
+        corners = exemplar.box.reshape(2, 2)
+    else:
+        corners = np.zeros((1, 2))
+    if (corners < 0).any() or (corners > size[::-1]).any():
+        raise ValueError(f"{what} is {corners.flatten().tolist()}, but {frame}.")
+    return resize_exemplar(exemplar, size, new_size)
+
+
 def check_kinds(kinds: Sequence[str]) -> None:
     """Raise a ValueError unless there are kinds, all of them known."""
     unknown = sorted(set(kinds) - set(KINDS))

@@ -191,22 +191,19 @@ def exemplar_segments(
         scores: (Q,) probabilities of being there.
         given: masks (H, W) bool by identity.
     """
-    winner = _share_out(logits, visible, scores[visible]).winner
-    ids = logits.identities[visible]
-    for object_id, mask in given.items():
-        if object_id not in ids:
-            ids = np.append(ids, object_id)
-        winner[mask] = np.flatnonzero(ids == object_id)[0]
-    is_given = np.isin(ids, list(given))
-    all_scores = np.ones(len(ids), dtype=np.float32)
-    all_scores[: len(visible)] = scores[visible]
+    predicted = visible[~np.isin(logits.identities[visible], list(given))]
+    winner = _share_out(logits, predicted, scores[predicted]).winner
+    for position, mask in enumerate(given.values(), start=len(predicted)):
+        winner[mask] = position
+    ids = np.append(logits.identities[predicted], np.fromiter(given, dtype=np.int64))
+    sureness = np.append(scores[predicted], np.ones(len(given))).astype(np.float32)
     area = np.bincount(winner[winner >= 0], minlength=len(ids))
     kept = np.flatnonzero(area > 0)
     return FrameSegments(
         frame_index=logits.frame_index,
         ids=ids[kept],
         classes=np.zeros(len(kept), dtype=np.int64),
-        scores=np.where(is_given, np.float32(1), all_scores)[kept],
+        scores=sureness[kept],
         index_map=_positions(kept, len(ids) + 1)[winner],
     )
 

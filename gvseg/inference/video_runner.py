@@ -20,7 +20,7 @@ from detectron2.data import MetadataCatalog
 from detectron2.data.transforms import ResizeTransform
 from detectron2.data.transforms.augmentation_impl import ResizeShortestEdge
 
-from gvseg.data.exemplars import resize_exemplar
+from gvseg.data.exemplars import fit_exemplar
 from gvseg.inference.exemplar_tracking import ExemplarTracker
 from gvseg.inference.linking import Linker
 from gvseg.inference.postprocess import (
@@ -227,7 +227,7 @@ class VideoRunner:
             request = self.exemplars.ask(
                 request,
                 [frame.index for frame in window],
-                lambda exemplar: resize_exemplar(exemplar, original, resized),
+                lambda exemplar: fit_exemplar(exemplar, original, resized),
                 padded_size,
                 device,
             )

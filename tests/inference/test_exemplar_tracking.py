@@ -1,0 +1,226 @@
+"""Objects that are pointed out in a painted video, found by a segmenter that follows a colour."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from detectron2.config import get_cfg
+from detectron2.data import MetadataCatalog
+
+from gvseg.config import add_gvseg_config
+from gvseg.inference.predictor import VideoPredictor
+from gvseg.structures import TubePrediction
+from tests.inference.painted_video import COLORS, ColorSegmenter, paint
+
+DATASET = "painted_objects"
+SIZE = (64, 96)
+RED, GREEN, BLUE = range(3)
+NUM_QUERIES = 6
+
+
+class ColorFollower(ColorSegmenter):
+    """Each object's query finds what has the colour that was read of it; the others find nothing.
+
+    Keeps what it was asked, as the real model does what it read.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.asked = []
+
+    def segment_clip(self, frames, requests=()):
+        (request,) = requests
+        features = F.avg_pool2d(frames[0], 4)[None]  # (1, T, 3, h, w)
+        objects = request.read(features[0])
+        self.asked.append(0 if objects is None else len(objects.features))
+        colors = torch.full((NUM_QUERIES, 3), -1000.0)
+        if objects is not None:
+            colors[: len(objects.features)] = objects.features
+        distance = (features[:, None] - colors[None, :, None, :, None, None]).abs().amax(3)
+        masks = 20 * (distance < 60).float() - 10  # (1, Q, T, h, w)
+        is_there = (masks > 0).flatten(2).any(2)[..., None]
+        class_logits = torch.where(is_there, torch.tensor([9.0, 0.0]), torch.tensor([0.0, 9.0]))
+        embeds = torch.zeros(1, NUM_QUERIES, 4)
+        return TubePrediction(class_logits, masks, embeds, features=features, objects=[objects])
+
+
+@pytest.fixture(autouse=True)
+def dataset():
+    MetadataCatalog.get(DATASET).set(thing_classes=["object"], thing_colors=[[255, 0, 0]])
+    yield
+    MetadataCatalog.remove(DATASET)
+
+
+def make_predictor(window=1, task="evs", model=None):
+    cfg = get_cfg()
+    add_gvseg_config(cfg)
+    cfg.DATASETS.TEST = (DATASET,)
+    cfg.MODEL.GVSEG.TASK = task
+    cfg.MODEL.GVSEG.TEST.WINDOW = window
+    cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 1
+    cfg.MODEL.LINKER.NAME = "QuerySimilarityLinker"
+    cfg.INPUT.MIN_SIZE_TEST = 0
+    cfg.INPUT.FORMAT = "RGB"
+    return VideoPredictor(cfg, model=model or ColorFollower())
+
+
+def box_of(color, t):
+    """Where a colour is in frame t: red walks and is hidden in 4 and 5, green and blue stand."""
+    return {
+        RED: None if t in (4, 5) else (8, 4 * t, 24, 4 * t + 16),
+        GREEN: (40, 8, 56, 24),
+        BLUE: (40, 64, 56, 80),
+    }[color]
+
+
+def frame(t):
+    boxes = {color: box_of(color, t) for color in (RED, GREEN, BLUE)}
+    return paint(SIZE, {color: box for color, box in boxes.items() if box is not None})
+
+
+def mask_of(color, t):
+    return (frame(t) == COLORS[color]).all(-1)
+
+
+def exemplar(kind, color, t):
+    top, left, bottom, right = box_of(color, t)
+    return {
+        "mask": {"mask": mask_of(color, t)},
+        "box": {"box": (left, top, right, bottom)},
+        "point": {"point": (left + 8, top + 8)},
+    }[kind]
+
+
+def run(predictor, num_frames=10):
+    results = []
+
+    class Collector:
+        def __init__(self):
+            self.files = []
+
+        def open(self, video):
+            pass
+
+        def write(self, frame, segments):
+            results.append(segments)
+
+        def close(self):
+            pass
+
+    predictor.run([frame(t) for t in range(num_frames)], [Collector()])
+    return results
+
+
+def assert_found(segments, colors, t):
+    """The colours in frame t, by the identity of each, and nothing else.
+
+    Enlarged masks lack the corner pixels of boxes.
+    """
+    assert segments.ids.tolist() == list(colors)
+    for position, color in enumerate(colors.values()):
+        wrong = segments.mask(position) != mask_of(color, t)
+        assert wrong.sum() <= 4
+
+
+@pytest.mark.parametrize("window", [1, 3])
+@pytest.mark.parametrize("kind", ["mask", "box", "point"])
+def test_object_keeps_its_identity_while_it_is_hidden(kind, window):
+    predictor = make_predictor(window)
+    assert predictor.add_exemplar(**exemplar(kind, RED, 0), frame_index=0) == 1
+    for t, segments in enumerate(run(predictor)):
+        assert_found(segments, {} if t in (4, 5) else {1: RED}, t)
+
+
+@pytest.mark.parametrize("window", [1, 3])
+def test_objects_are_looked_for_from_the_frame_that_shows_them(window):
+    predictor = make_predictor(window)
+    predictor.add_exemplar(**exemplar("box", BLUE, 7), frame_index=7)
+    predictor.add_exemplar(**exemplar("point", GREEN, 1), frame_index=1)
+    for t, segments in enumerate(run(predictor)):
+        expected = {2: GREEN} if t >= 1 else {}
+        if t >= 7:
+            # Queries of objects that are known come before those of new ones.
+            expected |= {1: BLUE}
+        assert_found(segments, expected, t)
+
+
+def test_step_by_step_with_objects_added_and_removed():
+    predictor = make_predictor()
+    assert len(predictor.step(frame(0))) == 0
+    predictor.add_exemplar(**exemplar("point", RED, 1))
+    assert_found(predictor.step(frame(1)), {1: RED}, 1)
+    predictor.add_exemplar(**exemplar("mask", GREEN, 2))
+    assert_found(predictor.step(frame(2)), {1: RED, 2: GREEN}, 2)
+    predictor.remove_object(1)
+    assert_found(predictor.step(frame(3)), {2: GREEN}, 3)
+    predictor.reset()
+    assert len(predictor.step(frame(0))) == 0
+
+
+def test_object_pointed_out_anew_is_looked_for_as_it_is_there():
+    predictor = make_predictor()
+    predictor.add_exemplar(**exemplar("point", RED, 0), frame_index=0)
+    predictor.add_exemplar(**exemplar("point", BLUE, 3), frame_index=3, object_id=1)
+    for t, segments in enumerate(run(predictor, 5)):
+        assert_found(segments, {1: RED if t < 3 else BLUE}, t)
+
+
+def test_mask_that_was_given_stands_in_its_frame():
+    predictor = make_predictor()
+    drawn = np.zeros(SIZE, dtype=bool)
+    drawn[10:20, 2:14] = True  # inside the red box, and smaller
+    predictor.add_exemplar(mask=drawn, frame_index=0)
+    first, second = run(predictor, 2)
+    np.testing.assert_array_equal(first.mask(0), drawn)
+    assert first.scores.tolist() == [1.0]
+    assert_found(second, {1: RED}, 1)
+
+
+def test_runs_are_alike_and_what_is_kept_does_not_grow():
+    model = ColorFollower()
+    predictor = make_predictor(model=model)
+    predictor.add_exemplar(**exemplar("box", GREEN, 0), frame_index=0)
+    once, twice = run(predictor), run(predictor)
+    for first, second in zip(once, twice, strict=True):
+        np.testing.assert_array_equal(first.index_map, second.index_map)
+    assert set(model.asked) == {1}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "one of mask, box and point; 0 are given"),
+        ({"point": (1, 1), "box": (0, 0, 2, 2)}, "2 are given"),
+        ({"mask": np.zeros(SIZE, dtype=bool)}, "at least one pixel"),
+        ({"box": (5, 5, 5, 9)}, "left, top, right and bottom"),
+        ({"point": (1, 2, 3)}, "give x and y"),
+    ],
+)
+def test_bad_exemplars_are_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        make_predictor().add_exemplar(**given)
+
+
+def test_exemplars_belong_to_their_task_and_are_needed_there():
+    with pytest.raises(ValueError, match=r"for the task evs, but MODEL\.GVSEG\.TASK is vis"):
+        make_predictor(task="vis", model=ColorSegmenter()).add_exemplar(point=(1, 1))
+    with pytest.raises(ValueError, match="call add_exemplar"):
+        make_predictor().run([frame(0)])
+    with pytest.raises(ValueError, match="no object 4 to remove; known are none"):
+        make_predictor().remove_object(4)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"mask": np.ones((5, 6), dtype=bool)}, r"mask of object 1 in frame 0 has 5x6, .* 64x96"),
+        ({"point": (97, 3)}, r"point of object 1 in frame 0 is \[97\.0, 3\.0\], .* 64x96"),
+        ({"box": (-1, 0, 5, 5)}, r"box of object 1 in frame 0 is \[-1\.0, 0\.0, 5\.0, 5\.0\]"),
+    ],
+)
+def test_exemplars_that_do_not_fit_the_frame_are_named(given, message):
+    predictor = make_predictor()
+    predictor.add_exemplar(**given)
+    with pytest.raises(ValueError, match=message):
+        predictor.step(frame(0))
