@@ -133,8 +133,12 @@ class TaskOrientedContrast(nn.Module):
                 )
                 is_same = anchor.ids[:, None] == ids
                 change = descriptor_change(anchor.descriptors[:, None], descriptors[None])
-                is_positive = is_same & (change < self.tau)
-                is_negative = ~is_positive if self.distant_is_negative else ~is_same
+                # A mask too small to be described cannot have changed.
+                is_described = anchor.descriptors.any(1)[:, None] & descriptors.any(1)
+                is_positive = is_same & is_described & (change < self.tau)
+                is_negative = ~is_same
+                if self.distant_is_negative:
+                    is_negative = is_negative | (is_described & ~is_positive)
                 of_view = self._compare(anchor.embeds, samples, is_positive, is_negative)
                 pull, cosine = pull + of_view[0], cosine + of_view[1]
                 num_anchors += len(anchor.ids)

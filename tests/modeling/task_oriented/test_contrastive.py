@@ -144,6 +144,21 @@ def test_tau_decides_which_views_of_an_object_are_alike(distant):
     assert scalars["contrast/positive_rate"] == 0.5
 
 
+@pytest.mark.parametrize("without_shape", ["anchor", "sample", "both"])
+def test_an_object_too_small_to_be_described_is_not_compared_with_itself(without_shape):
+    """Only the other object counts, whose cosine is to be 0 and is."""
+    shape, nothing = [[1.0, 1, 1]] * 2, [[0.0, 0, 0], [1.0, 1, 1]]
+    descriptors = {"anchor": (nothing, shape), "sample": (shape, nothing), "both": [nothing] * 2}
+    first, second = descriptors[without_shape]
+    anchor = view([[1, 0], [0, 1]], [4, 9], first, is_anchor=True)
+    other = view([[1, 0], [0, 1]], [4, 9], second)
+    pull, cosine, scalars = of_things([[anchor, other]])
+    # Of object 9 the cosine is 1 and is to be; its contrast is log(1 + exp(0 - 1)).
+    assert pull.item() == pytest.approx(math.log(1 + math.exp(-1)) / 2)
+    assert cosine.item() == 0
+    assert scalars["contrast/positive_rate"].item() == 0.5
+
+
 def test_an_object_that_moved_far_is_a_negative_of_itself():
     """With true descriptors: the same square one pixel on, and across the frame."""
     masks = torch.zeros(3, 60, 80, dtype=torch.bool)
