@@ -1,0 +1,68 @@
+"""How much the shape-position descriptor of an object changes over time, which tau is to judge.
+
+    python -m tests.benchmarks.descriptor_change davis2016_dev_val
+
+The masks are read at every fourth pixel, as in training.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+import gvseg.data.benchmarks  # noqa: F401  registers the datasets
+from gvseg.data.benchmark import annotated_frames, get_benchmark
+from gvseg.data.loader import load_records
+from gvseg.modeling.task_oriented.cues import MASK_STRIDE
+from gvseg.modeling.task_oriented.shape_position import ShapePositionDescriptor, descriptor_change
+
+TAUS = (0.2, 0.5, 0.8)
+
+
+def changes(dataset_name: str, gaps: list[int]) -> dict[int, list[float]]:
+    """Return the change of each object between frames so far apart, by their distance."""
+    benchmark = get_benchmark(dataset_name)
+    descriptor = ShapePositionDescriptor(embed_dim=256)
+    found: dict[int, list[float]] = {gap: [] for gap in gaps}
+    for record in load_records(dataset_name):
+        histograms: dict[int, dict[int, torch.Tensor]] = defaultdict(dict)
+        for frame_index in annotated_frames(record):
+            segments = benchmark.read_labels(record, frame_index).segments
+            for position, object_id in enumerate(segments.ids.tolist()):
+                if not benchmark.classes.is_thing[segments.classes[position]]:
+                    continue
+                offset = MASK_STRIDE // 2
+                mask = segments.mask(position)[offset::MASK_STRIDE, offset::MASK_STRIDE]
+                if mask.any():
+                    histogram = descriptor.histograms(torch.from_numpy(mask.copy())[None])
+                    histograms[object_id][frame_index] = histogram.flatten()
+        for frames in histograms.values():
+            for gap in gaps:
+                found[gap] += [
+                    float(descriptor_change(before, frames[index + gap]))
+                    for index, before in frames.items()
+                    if index + gap in frames
+                ]
+    return found
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("dataset")
+    parser.add_argument("--gaps", type=int, nargs="+", default=[1, 3, 10, 20], metavar="FRAMES")
+    args = parser.parse_args()
+    table = Table("frames between", "pairs", "median", *(f"below {tau}" for tau in TAUS))
+    for gap, values in changes(args.dataset, args.gaps).items():
+        shares = [f"{100 * np.mean(np.array(values) < tau):.1f} %" for tau in TAUS]
+        table.add_row(str(gap), str(len(values)), f"{np.median(values):.2f}", *shares)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
