@@ -297,8 +297,9 @@ class GvSeg(nn.Module):
         requests = requests or [self._default_request()] * len(frames)
         batch, num_frames = frames.shape[:2]
         frames = frames.flatten(0, 1)
-        # Where gradients are wanted, activations of all frames are kept anyway.
-        per_step = len(frames) if torch.is_grad_enabled() else self.frames_per_step
+        # Gradients keep the activations of all frames anyway, and batch norms want them together.
+        at_once = self.training or torch.is_grad_enabled()
+        per_step = len(frames) if at_once else self.frames_per_step
         steps = [self.pixel_decoder(self.backbone(part)) for part in frames.split(per_step)]
         # By level, then the mask features, each for all frames again.
         maps = [
