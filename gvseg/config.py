@@ -186,6 +186,7 @@ def _add_input(cfg: CfgNode) -> None:
     cfg.INPUT.SAMPLING_FRAME_MODE = "around"  # a random key frame, or "consecutive"
     cfg.INPUT.SAMPLING_FRAME_STRIDE = 1  # distance of consecutive frames
     cfg.INPUT.SAMPLING_EXTRA_FRAME_NUM = 0  # frames of the rest of the video beside each clip
+    cfg.INPUT.SAMPLING_EXTRA_FRAME_MODE = "video"  # from all of it, or "near": SAMPLING_FRAME_RANGE
     cfg.INPUT.SAMPLING_UNIT = "video"  # what an epoch visits once, or "frame": each as key frame
     cfg.INPUT.EXEMPLAR_KINDS = ["mask", "box", "point"]  # that EVS draws among in training
     cfg.INPUT.EXEMPLAR_BOX_JITTER = 0.0  # of width and height; edges of boxes move by up to this
@@ -300,6 +301,7 @@ def _add_gvseg(cfg: CfgNode) -> None:
     gvseg.DESCRIPTOR.PROJECT = "interpolate"  # bins to channels; or "linear", learnt
     gvseg.CUE = "none"  # shape and position for queries of things (Eq. 5): in training of their
     # "matched_gt", of the mask "predicted", or "mixed": each at times; at inference of the latter
+    gvseg.CUE_SEGMENTS = "things"  # whose queries have cues; "stuff" or "all" for ablations
     gvseg.PREDICTED_CUE_PROB = 0.5  # of the predicted one where mixed
     gvseg.CLASS_MEMORY_MOMENTUM = 0.99  # of the embeddings that queries of classes start from
     gvseg.EXEMPLAR_POINTS = 32  # read inside the mask or box of an exemplar (Eq. 7)
@@ -342,6 +344,7 @@ def _add_contrastive(gvseg: CfgNode) -> None:
     contrastive.ENABLED = False
     contrastive.TAU = 0.2  # change of shape and position below which views of an object are alike
     contrastive.DISTANT = "negative"  # what the other views of the object are, or "ignored"
+    contrastive.CLASS_SAMPLES = "dataset"  # what stuff is compared with: queues, or its own "video"
     contrastive.TEMPERATURE = 1.0  # divides dot products of embeddings
     contrastive.WEIGHT = 2.0
     contrastive.COSINE_WEIGHT = 3.0  # of the auxiliary loss on cosines

@@ -252,7 +252,15 @@ def build_sampler(cfg: CfgNode) -> ClipSampler:
             raise ValueError(f"INPUT.{key} is {inputs[key]}; give {lowest} or more.")
     if inputs.SAMPLING_FRAME_SHUFFLE:
         choose = partial(shuffle, choose)
-    return ClipSampler(choose, inputs.SAMPLING_FRAME_NUM, inputs.SAMPLING_EXTRA_FRAME_NUM)
+    mode = inputs.SAMPLING_EXTRA_FRAME_MODE
+    if mode not in ("video", "near"):
+        raise ValueError(f"INPUT.SAMPLING_EXTRA_FRAME_MODE is {mode!r}; choose video or near.")
+    return ClipSampler(
+        choose,
+        inputs.SAMPLING_FRAME_NUM,
+        inputs.SAMPLING_EXTRA_FRAME_NUM,
+        max_distance=inputs.SAMPLING_FRAME_RANGE if mode == "near" else None,
+    )
 
 
 def build_exemplar_draw(cfg: CfgNode) -> DrawExemplars:

@@ -37,6 +37,7 @@ class ClipSampler:
     choose: FrameSampling
     num_frames: int  # of the clip
     num_extra: int = 0
+    max_distance: int | None = None  # of extra frames to the clip; None for any
 
     def draw(
         self, rng: np.random.Generator, length: int, *, key_frame: int | None = None
@@ -45,7 +46,14 @@ class ClipSampler:
         if length == 1:
             return sample_still(self.num_frames), sample_still(self.num_extra)
         frames = self.choose(rng, length, self.num_frames, key_frame=key_frame)
-        return frames, sample_distant(rng, length, self.num_extra, clip=frames)
+        first, end = 0, length
+        if self.max_distance is not None:
+            first = max(min(frames) - self.max_distance, 0)
+            end = min(max(frames) + self.max_distance + 1, length)
+        extra = sample_distant(
+            rng, end - first, self.num_extra, clip=[index - first for index in frames]
+        )
+        return frames, [first + index for index in extra]
 
 
 def sample_around(

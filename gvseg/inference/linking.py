@@ -115,7 +115,7 @@ class TrackLinker:
             prediction.class_logits[0].float().softmax(-1)[:, :-1], *self.memory.cues(prediction)
         )
         scores = class_probs.max(1)
-        takes_part = scores >= self.min_score
+        takes_part = (scores >= self.min_score) & self.memory.can_be_known(cues)
         if self.is_thing is not None:
             takes_part &= self.is_thing[class_probs.argmax(1)]
         candidates = np.flatnonzero(takes_part)

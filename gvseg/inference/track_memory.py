@@ -22,6 +22,10 @@ class TrackMemory(Protocol):
         """Return what is to be known of each query of one clip, tensors (Q, ...)."""
         ...
 
+    def can_be_known(self, seen: list[np.ndarray]) -> np.ndarray:
+        """Return which queries show enough to be known again, (M,) bool, from cues (M, ...)."""
+        ...
+
     def similarity(self, seen: list[np.ndarray]) -> np.ndarray:
         """Return the likeness of tracks and queries, (N, M), at most 1, from cues (M, ...)."""
         ...
@@ -62,6 +66,9 @@ class AppearanceMemory:
     def cues(self, prediction: TubePrediction) -> list[Tensor]:
         return [prediction.query_embeds[0].float()]
 
+    def can_be_known(self, seen: list[np.ndarray]) -> np.ndarray:
+        return np.ones(len(seen[0]), dtype=bool)
+
     def similarity(self, seen: list[np.ndarray]) -> np.ndarray:
         self._learn_length(seen[0])
         return self._embeds @ _unit(seen[0]).T
@@ -89,7 +96,7 @@ class LocationAwareMemory:
 
     The likeness of a track and a query is \(\exp(-\|b - b'\|^2 / T) \cos(q, q')\), where b is the
     box of the mask in fractions of the frame. While a track is not seen its box goes on at the
-    speed it had. A query without a mask in any frame resembles nothing.
+    speed it had. A query without a mask in any frame has no place, so it takes no part.
 
     Args:
         appearance: the embeddings q.
@@ -113,11 +120,14 @@ class LocationAwareMemory:
     def cues(self, prediction: TubePrediction) -> list[Tensor]:
         return [*self.appearance.cues(prediction), mask_boxes(prediction.mask_logits[0] > 0)]
 
+    def can_be_known(self, seen: list[np.ndarray]) -> np.ndarray:
+        return ~np.isnan(seen[1][..., 0]).all(1)
+
     def similarity(self, seen: list[np.ndarray]) -> np.ndarray:
         cosine = self.appearance.similarity(seen[:1])
         first, _ = _ends(seen[1])
         distance = np.square(self._boxes[:, None] - first[None]).sum(-1)
-        return np.nan_to_num(cosine * np.exp(-distance / self.temperature), nan=-1.0)
+        return cosine * np.exp(-distance / self.temperature)
 
     def renew(self, tracks: np.ndarray, seen: list[np.ndarray]) -> None:
         self.appearance.renew(tracks, seen[:1])
@@ -164,6 +174,9 @@ class ShapePositionMemory:
         ends = prediction.mask_logits[0][:, [0, -1]] > 0
         first, last = self.descriptor(ends).unbind(1)
         return [embeds + first, embeds + last]
+
+    def can_be_known(self, seen: list[np.ndarray]) -> np.ndarray:
+        return self.appearance.can_be_known(seen[:1])
 
     def similarity(self, seen: list[np.ndarray]) -> np.ndarray:
         return self.appearance.similarity(seen[:1])

@@ -105,6 +105,21 @@ class LabelSets(nn.Module):
         tells_apart = torch.tensor([task.has_instances for task in tasks])
         return self.thing_columns[list(sets)] & tells_apart[:, None].to(self.columns.device)
 
+    def cued_classes(self, sets: Sequence[int], tasks: Sequence[Task], segments: str) -> Tensor:
+        """Return the classes whose queries get cues of shape and position, (B, K+1) bool.
+
+        Args:
+            sets: of the clips.
+            tasks: of the clips.
+            segments: `things`, `stuff` or `all`; see `ShapePositionCues`.
+        """
+        things = self.thing_classes(sets, tasks)
+        if segments == "things":
+            return things
+        is_class = self.columns[list(sets)] >= 0
+        is_class[:, -1] = False
+        return is_class if segments == "all" else is_class & ~things
+
     def first_row(self, index: int) -> int:
         """Return the row of the first class of a set where all classes stand below each other."""
         return sum(len(of_set) for of_set in self.is_thing[:index])

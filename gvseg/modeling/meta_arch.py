@@ -179,8 +179,8 @@ class GvSeg(nn.Module):
         )
         guide = None
         if self.cues is not None:
-            is_thing = self.label_sets.thing_classes(sets, tasks)
-            guide = self.learning.guide(self.cues, is_thing, targets)
+            is_cued = self.label_sets.cued_classes(sets, tasks, self.cues.segments)
+            guide = self.learning.guide(self.cues, is_cued, targets)
         prediction = self.segment(frames, requests, with_intermediate=True, guide=guide)
         return Segmented(prediction, targets, owner, sets, tasks)
 
@@ -327,7 +327,8 @@ class GvSeg(nn.Module):
             sets = [entry for entry in sets for _ in range(num_frames)]
             tasks = [entry for entry in tasks for _ in range(num_frames)]
         if guide is None and self.cues is not None:
-            guide = PredictedGuide(self.cues, self.label_sets.thing_classes(sets, tasks))
+            is_cued = self.label_sets.cued_classes(sets, tasks, self.cues.segments)
+            guide = PredictedGuide(self.cues, is_cued)
         prediction = self.query_decoder(
             levels,
             mask_features,

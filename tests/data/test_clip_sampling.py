@@ -118,6 +118,15 @@ def test_sampler_gives_as_many_frames_of_either_kind_as_asked(length: int, num_e
             assert len({*frames, *extra}) == 3 + num_extra
 
 
+def test_extra_frames_stay_near_the_clip_where_asked():
+    sampler = ClipSampler(sample_consecutive, 3, 4, max_distance=5)
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        frames, extra = sampler.draw(rng, 200)
+        assert not {*frames} & {*extra}
+        assert min(frames) - 5 <= min(extra) <= max(extra) <= max(frames) + 5
+
+
 def test_extra_frames_do_not_change_the_draw_of_the_clip():
     clips = [
         ClipSampler(partial(sample_around, max_distance=5), 3, num_extra).draw(

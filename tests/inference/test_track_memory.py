@@ -82,10 +82,17 @@ def test_between_clips_the_nearest_frames_are_compared():
     assert linker.link(clip([[(10, 4, 14, 8), (0, 4, 4, 8)]])).tolist() == [1]
 
 
-def test_a_query_without_a_mask_resembles_nothing():
-    tracked = memory()
-    tracked.start(seen(tracked, clip([[(1, 1, 5, 5)]])))
-    assert tracked.similarity(seen(tracked, clip([[None]]))).tolist() == [[-1.0]]
+def test_a_query_without_a_mask_uses_up_no_identity():
+    linker = make_linker()
+    for _ in range(3):
+        assert linker.link(clip([[None], [(1, 1, 5, 5)]])).tolist() == [-1, 1]
+    assert linker.num_identities == 1
+
+
+def test_a_query_with_a_mask_in_any_frame_has_a_place():
+    linker = make_linker(min_similarity=0.9)
+    linker.link(clip([[(0, 4, 4, 8), None]]))
+    assert linker.link(clip([[None, (0, 4, 4, 8)]])).tolist() == [1]
 
 
 def test_a_temperature_that_is_not_above_zero_is_refused():

@@ -125,3 +125,16 @@ def test_panoptic_classes_of_another_number_or_of_no_dataset_are_named():
         LabelSets.from_config(config(*options, "('things_and_stuff',)"))
     with pytest.raises(ValueError, match=r"name a dataset in DATASETS\.TRAIN"):
         LabelSets.from_config(config(*options, "()", "DATASETS.TEST", "()"))
+
+
+@pytest.mark.parametrize(
+    ("segments", "of_vps", "of_vss"),
+    [
+        ("things", [1, 0, 0, 0], [0, 0, 0, 0]),
+        ("stuff", [0, 1, 1, 0], [1, 1, 1, 0]),
+        ("all", [1, 1, 1, 0], [1, 1, 1, 0]),
+    ],
+)
+def test_cued_classes_are_those_of_the_segments_named(segments, of_vps, of_vss):
+    cued = two_sets().cued_classes([1, 1], [Task.VPS, Task.VSS], segments)
+    assert cued.int().tolist() == [of_vps, of_vss]

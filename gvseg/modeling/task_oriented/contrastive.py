@@ -10,7 +10,7 @@ place; a semantic class resembles itself in the whole training set.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -25,11 +25,11 @@ DISTANT = ("negative", "ignored")
 
 @dataclass(frozen=True)
 class View:
-    """The objects of one video as one clip shows them."""
+    """The objects of one video, or its semantic classes, as one clip shows them."""
 
     embeds: Tensor  # (N, C)
-    ids: Tensor  # (N,) int64
-    descriptors: Tensor  # (N, D), histograms of shape and position of the true masks
+    ids: Tensor  # (N,) int64, of objects, or classes
+    descriptors: Tensor | None  # (N, U*V), shape and position of true masks; None for classes
     is_anchor: bool  # of the clip that is learnt; other views only compare
 
 
@@ -53,8 +53,10 @@ class TaskOrientedContrast(nn.Module):
         temperature: dot products are divided by it.
         weight: of the contrastive loss.
         cosine_weight: of the auxiliary loss, which draws cosines to 1 and 0.
-        queues: of the semantic classes, where there are any.
+        queues: hold the semantic classes of the whole training set; without them classes are
+            compared with other views of their video, as things are.
         has_things: whether objects are told apart.
+        has_classes: whether there are semantic classes.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class TaskOrientedContrast(nn.Module):
         cosine_weight: float,
         queues: ClassQueues | None,
         has_things: bool,
+        has_classes: bool = False,
     ) -> None:
         super().__init__()
         if distant not in DISTANT:
@@ -83,6 +86,7 @@ class TaskOrientedContrast(nn.Module):
         self.cosine_weight = cosine_weight
         self.queues = queues
         self.has_things = has_things
+        self.has_classes = has_classes
 
     def forward(
         self,
@@ -90,6 +94,7 @@ class TaskOrientedContrast(nn.Module):
         classes: Tensor,
         class_embeds: Tensor,
         peers: Sequence[Tensor],
+        class_videos: Sequence[Sequence[View]] = (),
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return the losses by name, and scalars to log.
 
@@ -97,17 +102,20 @@ class TaskOrientedContrast(nn.Module):
         Queues take in the classes of this step afterwards.
 
         Args:
-            videos: of each clip of the batch, what its views show.
+            videos: for each clip of the batch, what views of its video show of its things.
             classes: (M,) int64 of matched semantic queries.
             class_embeds: (M, C) of them.
             peers: for each of them, the classes that it is told apart from (K,) bool.
+            class_videos: as `videos`, of semantic classes; used where there are no queues.
         """
         parts = {}
         if self.has_things:
-            parts["thing"] = self.of_things(videos, class_embeds)
+            parts["thing"] = self.within_videos(videos, class_embeds)
         if self.queues is not None:
-            parts["class"] = self.of_classes(classes, class_embeds, peers)
+            parts["class"] = self.with_queues(self.queues, classes, class_embeds, peers)
             self.queues.push(classes, class_embeds)
+        elif self.has_classes:
+            parts["class"] = replace(self.within_videos(class_videos, class_embeds), scalars={})
         losses: dict[str, Tensor] = {}
         scalars: dict[str, Tensor] = {}
         for name, part in parts.items():
@@ -117,7 +125,7 @@ class TaskOrientedContrast(nn.Module):
             scalars |= part.scalars
         return losses, scalars
 
-    def of_things(self, videos: Sequence[Sequence[View]], like: Tensor) -> Contrast:
+    def within_videos(self, videos: Sequence[Sequence[View]], like: Tensor) -> Contrast:
         """Compare the anchors of each video with its other views."""
         pull = cosine = like.new_zeros((), dtype=torch.float32)
         num_same = num_positive = like.new_zeros((), dtype=torch.int64)
@@ -127,34 +135,44 @@ class TaskOrientedContrast(nn.Module):
                 others = [view for view in views if view is not anchor]
                 if not others:
                     continue
-                samples, ids, descriptors = (
-                    torch.cat([getattr(view, name) for view in others])
-                    for name in ("embeds", "ids", "descriptors")
-                )
-                is_same = anchor.ids[:, None] == ids
-                change = descriptor_change(anchor.descriptors[:, None], descriptors[None])
-                # A mask too small to be described cannot have changed.
-                is_described = anchor.descriptors.any(1)[:, None] & descriptors.any(1)
-                is_positive = is_same & is_described & (change < self.tau)
-                is_negative = ~is_same
-                if self.distant_is_negative:
-                    is_negative = is_negative | (is_described & ~is_positive)
+                samples = torch.cat([view.embeds for view in others])
+                is_same = anchor.ids[:, None] == torch.cat([view.ids for view in others])
+                is_positive, is_negative = is_same, ~is_same
+                if anchor.descriptors is not None:
+                    is_positive, is_negative = self._judge_shapes(anchor, others, is_same)
                 of_view = self._compare(anchor.embeds, samples, is_positive, is_negative)
                 pull, cosine = pull + of_view[0], cosine + of_view[1]
                 num_anchors += len(anchor.ids)
                 num_same = num_same + is_same.sum()
                 num_positive = num_positive + is_positive.sum()
-        rate = num_positive / num_same.clamp_min(1)
-        return Contrast(pull, cosine, num_anchors, {"contrast/positive_rate": rate})
+        rate = {"contrast/positive_rate": num_positive / num_same.clamp_min(1)}
+        return Contrast(pull, cosine, num_anchors, rate)
 
-    def of_classes(self, classes: Tensor, embeds: Tensor, peers: Sequence[Tensor]) -> Contrast:
+    def _judge_shapes(
+        self, anchor: View, others: Sequence[View], is_same: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Tell which pairs (A, S) are alike enough to be positive, and which are negative."""
+        before = anchor.descriptors
+        after = torch.cat([view.descriptors for view in others if view.descriptors is not None])
+        assert before is not None
+        change = descriptor_change(before[:, None], after[None])
+        # A mask too small to be described cannot have changed.
+        is_described = before.any(1)[:, None] & after.any(1)
+        is_positive = is_same & is_described & (change < self.tau)
+        is_negative = ~is_same
+        if self.distant_is_negative:
+            is_negative = is_negative | (is_described & ~is_positive)
+        return is_positive, is_negative
+
+    def with_queues(
+        self, queues: ClassQueues, classes: Tensor, embeds: Tensor, peers: Sequence[Tensor]
+    ) -> Contrast:
         """Compare queries of semantic classes with those that the queues remember."""
-        assert self.queues is not None
-        fill = {"contrast/queue_fill": self.queues.fill()}
+        fill = {"contrast/queue_fill": queues.fill()}
         if not len(classes):
             zero = embeds.float().sum()
             return Contrast(zero, zero, 0, fill)
-        samples, sample_classes, is_taken = self.queues.contents()
+        samples, sample_classes, is_taken = queues.contents()
         is_peer = torch.stack(list(peers))[:, sample_classes] & is_taken
         is_positive = is_peer & (classes[:, None] == sample_classes)
         pull, cosine = self._compare(embeds, samples, is_positive, is_peer & ~is_positive)

@@ -17,6 +17,7 @@ from gvseg.modeling.matching import Match
 from gvseg.modeling.task_oriented.shape_position import ShapePositionDescriptor
 from gvseg.structures import ClipTargets, TubePrediction
 
+SEGMENTS = ("things", "stuff", "all")
 SOURCES = ("none", "matched_gt", "predicted", "mixed")
 MASK_STRIDE = 4  # of the mask logits, at which true masks are described too
 
@@ -30,18 +31,25 @@ class ShapePositionCues(nn.Module):
     The paper's text gives a query the descriptor of the true object that the previous prediction is
     matched to; its figure, and any inference, that of the mask which the query itself predicted.
     In training both are drawn, so that what helps at inference has been seen. A tube's cue is the
-    mean over the frames in which its mask is not empty. Only things have one.
+    mean over the frames in which its mask is not empty. Only things have one, as shapes say nothing
+    of what stuff is; the others are for ablations.
 
     Args:
         descriptor: gives H.
         source: `matched_gt`, `predicted`, or `mixed`, in which each clip draws one of the two in
             each layer.
         predicted_prob: of drawing the predicted mask where sources are mixed.
+        segments: `things`, `stuff` or `all`: whose queries have cues.
     """
 
     @configurable
     def __init__(
-        self, *, descriptor: ShapePositionDescriptor, source: str, predicted_prob: float
+        self,
+        *,
+        descriptor: ShapePositionDescriptor,
+        source: str,
+        predicted_prob: float,
+        segments: str = "things",
     ) -> None:
         super().__init__()
         if source not in SOURCES[1:]:
@@ -50,6 +58,11 @@ class ShapePositionCues(nn.Module):
             raise ValueError(
                 f"MODEL.GVSEG.PREDICTED_CUE_PROB is {predicted_prob}; it must lie in 0..1."
             )
+        if segments not in SEGMENTS:
+            raise ValueError(
+                f"MODEL.GVSEG.CUE_SEGMENTS is {segments!r}; choose one of {', '.join(SEGMENTS)}."
+            )
+        self.segments = segments
         self.descriptor = descriptor
         self.predicted_prob = {"matched_gt": 0.0, "predicted": 1.0, "mixed": predicted_prob}[source]
 
@@ -59,18 +72,19 @@ class ShapePositionCues(nn.Module):
             "descriptor": ShapePositionDescriptor(cfg),
             "source": cfg.MODEL.GVSEG.CUE,
             "predicted_prob": cfg.MODEL.GVSEG.PREDICTED_CUE_PROB,
+            "segments": cfg.MODEL.GVSEG.CUE_SEGMENTS,
         }
 
-    def of_predictions(self, class_logits: Tensor, mask_logits: Tensor, is_thing: Tensor) -> Tensor:
-        """Return the cue of each query from its own mask, zeros unless it shows a thing.
+    def of_predictions(self, class_logits: Tensor, mask_logits: Tensor, is_cued: Tensor) -> Tensor:
+        """Return the cue of each query from its own mask, zeros unless its class has cues.
 
         Args:
             class_logits: (B, Q, K+1).
             mask_logits: (B, Q, T, h, w).
-            is_thing: (B, K+1) bool of each clip's classes, False for "no object".
+            is_cued: (B, K+1) bool of each clip's classes, False for "no object".
         """
-        shows_thing = is_thing.gather(1, class_logits.argmax(-1))
-        masks = (mask_logits > 0) & shows_thing[..., None, None, None]
+        shows_cued = is_cued.gather(1, class_logits.argmax(-1))
+        masks = (mask_logits > 0) & shows_cued[..., None, None, None]
         return tube_descriptors(self.descriptor, masks)
 
     def of_targets(
@@ -100,15 +114,15 @@ class PredictedGuide:
 
     Args:
         cues: where cues come from.
-        is_thing: (B, K+1) bool.
+        is_cued: (B, K+1) bool, which classes have cues.
     """
 
-    def __init__(self, cues: ShapePositionCues, is_thing: Tensor) -> None:
+    def __init__(self, cues: ShapePositionCues, is_cued: Tensor) -> None:
         self.cues = cues
-        self.is_thing = is_thing
+        self.is_cued = is_cued
 
     def __call__(self, prediction: TubePrediction, level_masks: Tensor) -> Tensor:
-        return self.cues.of_predictions(prediction.class_logits, level_masks, self.is_thing)
+        return self.cues.of_predictions(prediction.class_logits, level_masks, self.is_cued)
 
 
 class TeachingGuide:
@@ -116,7 +130,7 @@ class TeachingGuide:
 
     Args:
         cues: where cues come from.
-        is_thing: (B, K+1) bool.
+        is_cued: (B, K+1) bool, which classes have cues.
         targets: of each clip.
         match: finds the matches of a prediction, and leaves them in it for the loss.
     """
@@ -124,14 +138,16 @@ class TeachingGuide:
     def __init__(
         self,
         cues: ShapePositionCues,
-        is_thing: Tensor,
+        is_cued: Tensor,
         targets: Sequence[ClipTargets],
         match: Callable[[TubePrediction], list[Match]],
     ) -> None:
         self.cues = cues
-        self.is_thing = is_thing
+        self.is_cued = is_cued
         self.match = match
-        self.descriptors = [tube_descriptors(cues.descriptor, true_masks(t)) for t in targets]
+        self.descriptors = [
+            tube_descriptors(cues.descriptor, true_masks(t, cues.segments)) for t in targets
+        ]
 
     def __call__(self, prediction: TubePrediction, level_masks: Tensor) -> Tensor:
         batch, num_queries = prediction.class_logits.shape[:2]
@@ -141,16 +157,18 @@ class TeachingGuide:
             return true
         draw = draw.to(true.device)
         predicted = self.cues.of_predictions(
-            prediction.class_logits, level_masks, self.is_thing & draw[:, None]
+            prediction.class_logits, level_masks, self.is_cued & draw[:, None]
         )
         return torch.where(draw[:, None, None], predicted, true)
 
 
-def true_masks(target: ClipTargets) -> Tensor:
-    """Return the masks of things at the size of mask logits, empty for stuff: (N, T, h, w) bool."""
+def true_masks(target: ClipTargets, segments: str = "things") -> Tensor:
+    """Return masks at the size of mask logits, empty but for `segments`: (N, T, h, w) bool."""
     offset = MASK_STRIDE // 2
     masks = target.masks[..., offset::MASK_STRIDE, offset::MASK_STRIDE]
-    return masks & (target.ids >= 0)[:, None, None, None]
+    if segments == "all":
+        return masks
+    return masks & ((target.ids >= 0) == (segments == "things"))[:, None, None, None]
 
 
 def tube_descriptors(descriptor: ShapePositionDescriptor, masks: Tensor) -> Tensor:

@@ -76,8 +76,14 @@ class TaskOrientedLearning(nn.Module):
         task = model_task(cfg.MODEL.GVSEG.TASK)
         contrast = None
         if contrastive.ENABLED:
+            if contrastive.CLASS_SAMPLES not in ("dataset", "video"):
+                raise ValueError(
+                    f"MODEL.GVSEG.CONTRASTIVE.CLASS_SAMPLES is {contrastive.CLASS_SAMPLES!r}; "
+                    "choose dataset or video."
+                )
+            has_classes = task is None or task.has_stuff
             queues = None
-            if task is None or task.has_stuff:
+            if has_classes and contrastive.CLASS_SAMPLES == "dataset":
                 queues = ClassQueues(
                     num_classes=cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
                     embed_dim=cfg.MODEL.MASK_FORMER.HIDDEN_DIM,
@@ -91,6 +97,7 @@ class TaskOrientedLearning(nn.Module):
                 cosine_weight=contrastive.COSINE_WEIGHT,
                 queues=queues,
                 has_things=task is None or task.has_instances,
+                has_classes=has_classes,
             )
         has_extra = cfg.INPUT.SAMPLING_EXTRA_FRAME_NUM > 0
         return {
@@ -108,7 +115,9 @@ class TaskOrientedLearning(nn.Module):
         """Tell whether other frames of a video would teach a task anything."""
         if task is Task.EVS and self.learns_to_follow:
             return True
-        return self.contrast is not None and task.has_instances
+        if self.contrast is None:
+            return False
+        return task.has_instances or (self.contrast.queues is None and task.has_stuff)
 
     def match(self, prediction: TubePrediction, targets: list[ClipTargets]) -> list[Match]:
         """Return the matches of a prediction, which keeps them for its losses."""
@@ -116,16 +125,16 @@ class TaskOrientedLearning(nn.Module):
         return self.criterion.match(prediction, targets, iteration)
 
     def guide(
-        self, cues: ShapePositionCues, is_thing: Tensor, targets: list[ClipTargets]
+        self, cues: ShapePositionCues, is_cued: Tensor, targets: list[ClipTargets]
     ) -> TeachingGuide:
         """Return what tells queries of shapes and positions in training.
 
         Args:
             cues: where they come from.
-            is_thing: (B, K+1) bool.
+            is_cued: (B, K+1) bool, which classes have cues.
             targets: of the clips.
         """
-        return TeachingGuide(cues, is_thing, targets, lambda start: self.match(start, targets))
+        return TeachingGuide(cues, is_cued, targets, lambda start: self.match(start, targets))
 
     def forward(
         self, clips: Segmented, extra: Segmented | None, memory: ClassMemory | None
@@ -143,7 +152,9 @@ class TaskOrientedLearning(nn.Module):
             losses |= self._following_losses(extra, clips.prediction.class_logits, iteration)
         classes, embeds, peers = self._semantic_queries(clips)
         if self.contrast is not None:
-            contrastive, scalars = self.contrast(self._videos(clips, extra), classes, embeds, peers)
+            things = self._videos(clips, extra, of_things=True)
+            of_classes = self._videos(clips, extra, of_things=False)
+            contrastive, scalars = self.contrast(things, classes, embeds, peers, of_classes)
             losses |= contrastive
             if has_event_storage():
                 get_event_storage().put_scalars(
@@ -197,15 +208,19 @@ class TaskOrientedLearning(nn.Module):
             peers += [is_peer] * len(rows)
         return torch.cat(classes), torch.cat(embeds), peers
 
-    def _videos(self, clips: Segmented, extra: Segmented | None) -> list[list[View]]:
-        """Return what each sample shows of its things, in all views of its video."""
+    def _videos(
+        self, clips: Segmented, extra: Segmented | None, *, of_things: bool
+    ) -> list[list[View]]:
+        """Return what each sample shows of its things or of its semantic classes, view by view."""
         videos: list[list[View]] = [[] for _ in range(max(clips.samples) + 1)]
         for part in (clips, extra):
             if part is None:
                 continue
             matches = self.match(part.prediction, part.targets)
             for index, sample in enumerate(part.samples):
-                view = self._view(part, index, matches[index], is_anchor=part is clips)
+                view = self._view(
+                    part, index, matches[index], is_anchor=part is clips, of_things=of_things
+                )
                 videos[sample].append(view)
         return videos
 
@@ -217,14 +232,16 @@ class TaskOrientedLearning(nn.Module):
             self.descriptor.histograms(masks.flatten(0, 1)).flatten(1).unflatten(0, masks.shape[:2])
         )
 
-    def _view(self, part: Segmented, index: int, match: Match, *, is_anchor: bool) -> View:
+    def _view(
+        self, part: Segmented, index: int, match: Match, *, is_anchor: bool, of_things: bool
+    ) -> View:
         target = part.targets[index]
         queries, matched = (positions.to(target.ids.device) for positions in match)
-        is_thing = target.ids[matched] >= 0
-        queries, matched = queries[is_thing], matched[is_thing]
+        is_wanted = (target.ids[matched] >= 0) == of_things
+        queries, matched = queries[is_wanted], matched[is_wanted]
         return View(
             embeds=part.prediction.query_embeds[index, queries],
-            ids=target.ids[matched],
-            descriptors=self._describe(target)[matched],
+            ids=(target.ids if of_things else target.classes)[matched],
+            descriptors=self._describe(target)[matched] if of_things else None,
             is_anchor=is_anchor,
         )

@@ -263,6 +263,17 @@ def peers(*rows):
     return chosen
 
 
+def test_classes_without_queues_compare_with_other_views_of_their_video():
+    """Classes 0 and 1 as in the other view: log(1 + exp(0 - 1)), whatever their shapes."""
+    model = contrast(has_things=False, has_classes=True)
+    embeds, classes = torch.eye(2), torch.tensor([0, 1])
+    video = [View(embeds, classes, None, True), View(embeds, classes, None, False)]
+    losses, scalars = model([], classes, embeds, peers((0, 1), (0, 1)), [video])
+    assert losses["loss_contrast_class"].item() == pytest.approx(math.log(1 + math.exp(-1)))
+    assert losses["loss_contrast_class_cosine"] == 0
+    assert scalars == {}
+
+
 def test_classes_compare_with_earlier_steps_only():
     """The first step finds empty queues, the second what the first left there."""
     model = contrast(queue_size=2, has_things=False)

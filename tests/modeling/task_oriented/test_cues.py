@@ -97,6 +97,9 @@ def test_empty_masks_give_zeros(projection):
 
 def test_true_masks_are_of_things_at_the_size_of_mask_logits():
     masks = true_masks(targets())
+    assert true_masks(targets(), "all").any((1, 2, 3)).all()
+    of_stuff = true_masks(targets(), "stuff")
+    assert of_stuff.any((1, 2, 3)).tolist() == (targets().ids < 0).tolist()
     assert torch.equal(masks[0], block(0, 0))
     assert not masks[1].any()
     assert torch.equal(masks[2], block(2, 10))
