@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import torch
 import yaml
 
 from detectron2.config import CfgNode, get_cfg
@@ -31,7 +32,7 @@ def load_config(config_file: str | Path, overrides: list[str] | None = None) -> 
     Raises:
         FileNotFoundError: the file, one of its bases or a Python file it names does not exist.
         ValueError: a file that is no YAML of keys and values, bases that form a circle, a key that
-            no part of gvseg knows, or a value of the wrong type.
+            no part of gvseg knows, a value of the wrong type, or an unknown device.
     """
     path = Path(config_file)
     if not path.is_file():
@@ -55,8 +56,16 @@ def load_config(config_file: str | Path, overrides: list[str] | None = None) -> 
         cfg.merge_from_list(overrides or [])
     except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"In the overrides {overrides}: {_reason(error)}") from None
+    _check_device(cfg.MODEL.DEVICE)
     cfg.freeze()
     return cfg
+
+
+def _check_device(name: str) -> None:
+    try:
+        torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"MODEL.DEVICE is {name!r}; choose cpu or cuda.") from None
 
 
 def _reason(error: Exception) -> str:
@@ -307,10 +316,8 @@ def _add_gvseg(cfg: CfgNode) -> None:
     gvseg.EXEMPLAR_POINTS = 32  # read inside the mask or box of an exemplar (Eq. 7)
     _add_contrastive(gvseg)
     gvseg.PLACE_MASKS = False  # masks fade with the distance from their query's place
-    gvseg.CLASS_HEAD_RESET = (
-        False  # start anew a class head, and what else has a row for each class
-    )
-    # or query, that has another size in MODEL.WEIGHTS
+    gvseg.CLASS_HEAD_RESET = False  # start anew a class head, and what else has a row for each
+    # class or query, that has another size in MODEL.WEIGHTS
     gvseg.ATTENTION_MASK = "resample_features"  # intermediate masks from features resampled to the
     # level's size (faster), or "resample_masks" for the numbers of Mask2Former to the last digit
     gvseg.TEST = CfgNode()

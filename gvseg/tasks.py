@@ -34,5 +34,12 @@ class Task(str, Enum):
 
 
 def model_task(name: str) -> Task | None:
-    """Return the task that `MODEL.GVSEG.TASK` names, None for `mixed`: that of each dataset."""
-    return None if name == "mixed" else Task.parse(name)
+    """Return the task that `MODEL.GVSEG.TASK` names, None for `mixed`: that of each dataset.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    names = [task.value for task in Task]
+    if name not in (*names, "mixed"):
+        raise ValueError(f"MODEL.GVSEG.TASK is {name!r}; choose {', '.join(names)} or mixed.")
+    return None if name == "mixed" else Task(name)

@@ -93,6 +93,8 @@ def test_overrides_win_over_bases(tmp_path):
         ({}, ["MODEL.GVSEG.TUBES", "clip"], "TUBES"),
         ({}, ["SOLVER.MAX_ITER", "many"], "MAX_ITER"),
         ({}, ["SOLVER.MAX_ITER"], "SOLVER.MAX_ITER"),
+        ({}, ["MODEL.DEVICE", "gpu"], "MODEL.DEVICE is 'gpu'; choose cpu or cuda"),
+        ({"MODEL": {"DEVICE": "gpu"}}, [], "MODEL.DEVICE is 'gpu'; choose cpu or cuda"),
     ],
 )
 def test_wrong_key_or_type_is_one_error_that_names_it(content, overrides, named, tmp_path):
