@@ -82,7 +82,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     add("--max-frames", type=int, help="stop after this many")
     add(
         "--frame-rate",
-        type=Fraction,
+        type=frame_rate,
         help="frames per second of a folder or glob, such as 10 or 30000/1001 (default: 25)",
     )
     add(
@@ -99,6 +99,17 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         help="config keys and values, at the end of the line",
     )
     return parser.parse_args(arguments)
+
+
+def frame_rate(text: str) -> Fraction:
+    """Return the rate that a text such as 25, 12.5 or 30000/1001 gives, in frames per second."""
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if rate <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0, such as 30000/1001")
+    return rate
 
 
 def build_config(options: argparse.Namespace) -> CfgNode:

@@ -184,7 +184,7 @@ MISTAKES = {
         ["--opts", "MODEL.GVSEG.TAKS", "vis"],
         r"\['MODEL\.GVSEG\.TAKS', 'vis'\]: Non-existent key",
     ),
-    "wrong value": (["--opts", "MODEL.GVSEG.TASK", "vos"], "Unknown task 'vos'"),
+    "wrong value": (["--opts", "MODEL.GVSEG.TASK", "vos"], "TASK is 'vos'; choose .* or mixed"),
     "missing input": (["--input", "{0}/nowhere"], "nowhere does not exist"),
     "empty folder": (["--input", "{0}/empty"], "has no images"),
     "no match": (["--input", "{0}/*.jpg"], r"No file matches .*\*\.jpg"),
@@ -218,6 +218,13 @@ def test_mistake_is_told_in_one_line(demo, model, clip, mistakes_folder, tmp_pat
     assert demo.main([*usual, *arguments]) == 1
     line = error_line(capsys)
     assert re.search(message, line), line
+
+
+@pytest.mark.parametrize("rate", ["0", "-5", "1/0", "fast"])
+def test_frame_rate_that_is_none_is_refused(demo, rate, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        demo.parse_arguments([f"--frame-rate={rate}"])
+    assert f"'{rate}' is no number above 0" in capsys.readouterr().err
 
 
 def test_gpu_that_is_not_there_is_told(demo, model, clip, tmp_path, capsys, monkeypatch):
