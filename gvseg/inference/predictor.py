@@ -23,7 +23,7 @@ from gvseg.data.exemplars import check_exemplar
 from gvseg.inference.association import build_association
 from gvseg.inference.exemplar_tracking import ExemplarTracker
 from gvseg.inference.prefetch import Prefetcher
-from gvseg.inference.sources import Frame, FrameSource, open_source
+from gvseg.inference.sources import Frame, FrameSource, check_array, open_source
 from gvseg.inference.stopwatch import Stopwatch
 from gvseg.inference.video_runner import RunnerSettings, Segmenter, VideoRunner
 from gvseg.inference.writers import VideoInfo, Writer
@@ -150,7 +150,7 @@ class VideoPredictor:
             frame: (H, W, 3) uint8 RGB.
 
         Raises:
-            ValueError: the model looks at more than one frame at a time.
+            ValueError: the frame is no such array, or the model looks at several at a time.
         """
         window = self.runner.settings.window
         if window != 1:
@@ -158,6 +158,7 @@ class VideoPredictor:
                 f"step() gives one frame, but MODEL.GVSEG.TEST.WINDOW is {window}; set it to 1, "
                 "or call run()."
             )
+        check_array(frame, f"Frame {self._next_index}")
         (segments,) = self.runner.segment_window([Frame(self._next_index, None, frame)])
         self._next_index += 1
         return segments

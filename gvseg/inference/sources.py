@@ -252,11 +252,7 @@ class ArraySource:
             ValueError: a frame is not (H, W, 3) uint8, or differs in size from the first.
         """
         for index, image in enumerate(self._images):
-            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-                raise ValueError(
-                    f"Frame {index} of {self.name} is {image.dtype} {image.shape}; "
-                    "give (H, W, 3) uint8 RGB."
-                )
+            check_array(image, f"Frame {index} of {self.name}")
             if _size(image) != self.size:
                 raise ValueError(_size_error(f"Frame {index}", image, "frame 0", self.size))
             timestamp = None if self.frame_rate is None else float(index / self.frame_rate)
@@ -288,6 +284,16 @@ def first_frames(source: FrameSource, limit: int) -> FrameSource:
     if limit < 1:
         raise ValueError(f"A video cannot be limited to {limit} frames; give 1 or more.")
     return _FirstFrames(source, limit)
+
+
+def check_array(image: np.ndarray, name: str) -> None:
+    """Refuse an array that is no picture of (H, W, 3) uint8.
+
+    Raises:
+        ValueError: it is of another type or shape; the message names it.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"{name} is {image.dtype} {image.shape}; give (H, W, 3) uint8 RGB.")
 
 
 def _decode(container: av.container.InputContainer, path: Path) -> Iterator[av.VideoFrame]:

@@ -65,7 +65,7 @@ class Writer(Protocol):
         ...
 
 
-def build_writers(folder: Path, formats: Iterable[str]) -> list[Writer]:
+def build_writers(folder: str | Path, formats: Iterable[str]) -> list[Writer]:
     """Return writers of the formats named, all into one folder, and of `overview.png`.
 
     Raises:
@@ -75,6 +75,7 @@ def build_writers(folder: Path, formats: Iterable[str]) -> list[Writer]:
     chosen = set(formats)
     if unknown := chosen - set(FORMATS):
         raise ValueError(f"Unknown format {min(unknown)!r}; choose from {', '.join(FORMATS)}.")
+    folder = Path(folder)
     _prepare(folder)
     sinks: list[PictureSink] = [ContactSheet(folder / "overview.png")]
     if "video" in chosen:

@@ -104,6 +104,12 @@ def test_run_begins_another_video_each_time():
         assert_same(first, second)
 
 
+@pytest.mark.parametrize("frame", [np.zeros((64, 96, 3), np.float32), np.zeros((64, 96), np.uint8)])
+def test_step_refuses_what_is_no_picture(frame):
+    with pytest.raises(ValueError, match=r"Frame 0 is .* give \(H, W, 3\) uint8 RGB"):
+        make_predictor().step(frame)
+
+
 def test_step_needs_a_window_of_one():
     predictor = make_predictor("MODEL.GVSEG.TEST.WINDOW", 3)
     with pytest.raises(ValueError, match=r"TEST\.WINDOW is 3; set it to 1, or call run"):
