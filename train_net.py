@@ -12,19 +12,23 @@ import builtins
 import logging
 import re
 import sys
+import warnings
 
 import torch
 from torch.multiprocessing import ProcessRaisedException
 
-from detectron2.config import CfgNode
-from detectron2.engine import default_argument_parser, default_setup, launch
-from detectron2.utils import comm
-from detectron2.utils.logger import setup_logger
+with warnings.catch_warnings():
+    # detectron2 scripts functions while it is imported, which recent versions of torch warn of.
+    warnings.filterwarnings("ignore", message=".*torch.jit", category=FutureWarning)
+    from detectron2.config import CfgNode
+    from detectron2.engine import default_argument_parser, default_setup, launch
+    from detectron2.utils import comm
+    from detectron2.utils.logger import setup_logger
 
-from gvseg.checkpoint import load_weights
-from gvseg.config import load_config
-from gvseg.engine.evaluation import evaluate
-from gvseg.engine.trainer import Trainer
+    from gvseg.checkpoint import load_weights
+    from gvseg.config import load_config
+    from gvseg.engine.evaluation import evaluate
+    from gvseg.engine.trainer import Trainer
 
 logger = logging.getLogger("gvseg.train_net")
 
