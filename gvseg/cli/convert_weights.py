@@ -12,11 +12,9 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from detectron2.modeling import build_model
-
-import gvseg.modeling  # noqa: F401  registers what configs name
 from gvseg.checkpoint import MappingReport, load_tensors, read_as_ours
 from gvseg.config import load_config
+from gvseg.modeling.build import build_segmenter
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
     if args.config_file is not None:
         # No ImageNet weights are wanted below those that are checked.
         overrides = ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", args.source]
-        model = build_model(load_config(args.config_file, overrides))
+        model = build_segmenter(load_config(args.config_file, overrides))
         load_tensors(model, tensors, MappingReport(args.source, origin))
     _write(tensors, destination)
     logger.info(

@@ -16,16 +16,15 @@ from torch.utils.data import DataLoader
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer, SimpleTrainer, TrainerBase, create_ddp_model
-from detectron2.modeling import build_model
 from detectron2.utils import comm
 from detectron2.utils.events import get_event_storage
 
-import gvseg.modeling  # noqa: F401  registers what configs name
 from gvseg.checkpoint import load_weights
 from gvseg.data.loader import build_test_loader, build_train_loader
 from gvseg.engine.evaluation import evaluate
 from gvseg.engine.optimizer import build_optimizer, build_scheduler, clip_gradients
 from gvseg.evaluation import VideoEvaluator, build_evaluator
+from gvseg.modeling.build import build_segmenter
 from gvseg.precision import autocast_type
 
 logger = logging.getLogger(__name__)
@@ -144,7 +143,7 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:
         """Build the meta-architecture, and say how large it is rather than print all of it."""
-        model = build_model(cfg)
+        model = build_segmenter(cfg)
         count = sum(parameter.numel() for parameter in model.parameters())
         logger.info("%s with %.2f M parameters", type(model).__name__, count / 1e6)
         return model

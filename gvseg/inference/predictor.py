@@ -8,16 +8,15 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
-from detectron2.modeling import build_model
 
-import gvseg.data.benchmarks  # registers the class names of every benchmark
-import gvseg.modeling  # noqa: F401 - registers the segmenter with detectron2
+import gvseg.data.benchmarks  # noqa: F401  registers the class names of every benchmark
 from gvseg.checkpoint import checkpoint_file, load_weights
 from gvseg.data.exemplars import check_exemplar
 from gvseg.inference.association import build_association
@@ -27,6 +26,7 @@ from gvseg.inference.sources import Frame, FrameSource, check_array, open_source
 from gvseg.inference.stopwatch import Stopwatch
 from gvseg.inference.video_runner import RunnerSettings, Segmenter, VideoRunner
 from gvseg.inference.writers import VideoInfo, Writer
+from gvseg.modeling.build import build_segmenter
 from gvseg.structures import Exemplar, FrameSegments
 from gvseg.visualization import ClassLegend
 
@@ -227,6 +227,6 @@ def _load_model(cfg: CfgNode, legend: ClassLegend) -> Segmenter:
         )
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"MODEL.DEVICE is {cfg.MODEL.DEVICE} but no GPU is available; choose cpu.")
-    model = build_model(cfg)
+    model = build_segmenter(cfg)
     load_weights(model, cfg.MODEL.WEIGHTS, allow_missing=False)
-    return model.eval()
+    return cast(Segmenter, model.eval())  # every meta-architecture is one
