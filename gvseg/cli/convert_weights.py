@@ -71,9 +71,12 @@ def _write(tensors: dict[str, Tensor], destination: Path) -> None:
     destination.parent.mkdir(parents=True, exist_ok=True)
     part = destination.with_name(f".{destination.name}.{os.getpid()}.part")
     try:
+        part.touch()
+        mode = part.stat().st_mode
         save_file(tensors, part)
+        part.chmod(mode)  # that of any new file, where the library's is for its owner alone
         part.replace(destination)
-    except SafetensorError as error:
+    except (OSError, SafetensorError) as error:
         raise OSError(f"{destination} cannot be written: {error}.") from None
     finally:
         part.unlink(missing_ok=True)

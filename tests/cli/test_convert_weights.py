@@ -36,6 +36,13 @@ def test_official_weights_become_ours(official, tmp_path, caplog):
     assert not any(name.startswith(("sem_seg_head", "criterion")) for name in ours)
 
 
+def test_result_can_be_read_by_whom_any_new_file_can(official, tmp_path):
+    destination, other = tmp_path / "ours.safetensors", tmp_path / "other"
+    assert main(["convert-weights", str(official), str(destination)]) == 0
+    other.touch()
+    assert destination.stat().st_mode == other.stat().st_mode
+
+
 def test_half_stores_half_the_bytes(official, tmp_path):
     full, half = tmp_path / "full.safetensors", tmp_path / "half.safetensors"
     assert main(["convert-weights", str(official), str(full)]) == 0
