@@ -167,6 +167,10 @@ class QueryDecoder(nn.Module):
                 f"MODEL.GVSEG.ATTENTION_MASK is {attention_mask!r}; "
                 "choose resample_features or resample_masks."
             )
+        if former.DEC_LAYERS < 1:
+            raise ValueError(
+                f"MODEL.MASK_FORMER.DEC_LAYERS is {former.DEC_LAYERS}; give 1 or more."
+            )
         return {
             "in_channels": [head.CONVS_DIM] * len(head.DEFORMABLE_TRANSFORMER_ENCODER_IN_FEATURES),
             "queries": _build_queries(cfg),

@@ -261,6 +261,7 @@ def test_decoder_name_of_a_published_yaml_decides_the_encoding(name, dims):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
+        ("MODEL.MASK_FORMER.DEC_LAYERS", "0"),
         ("MODEL.GVSEG.TASK", "vos"),
         ("MODEL.GVSEG.TASK", "evs"),
         ("MODEL.SEM_SEG_HEAD.NAME", "PerPixelBaselineHead"),
