@@ -37,18 +37,20 @@ class PlacePrior(nn.Module):
 
         Args:
             embeds: (B, Q, C).
-            centres: where queries began, (B, Q, 2) as x and y in fractions of the frame.
+            centres: where queries began, (B, Q, 2) as x and y in fractions of the frame; NaN of
+                those that have no place, whose masks do not fade.
             full_size: (H, W) of the mask features, which sets the scale.
             size: (h, w) of the map to return, over the same frame.
         """
         with torch.autocast(embeds.device.type, enabled=False):
             offset, log_sharpness = self.shape(embeds.float()).chunk(2, -1)
             extent = embeds.new_tensor(full_size[::-1], dtype=torch.float32) / UNIT
-            centre = centres * extent + offset
+            has_place = ~centres.isnan().any(-1)[..., None, None]
+            centre = centres.nan_to_num(0.5) * extent + offset
             sharpness = log_sharpness.exp()
             along_x = _fall_off(centre[..., 0], sharpness[..., 0], extent[0], size[1])
             along_y = _fall_off(centre[..., 1], sharpness[..., 1], extent[1], size[0])
-            return along_y[..., :, None] + along_x[..., None, :]
+            return (along_y[..., :, None] + along_x[..., None, :]) * has_place
 
 
 def _fall_off(centre: Tensor, sharpness: Tensor, extent: Tensor, length: int) -> Tensor:

@@ -46,3 +46,15 @@ def test_logits_are_computed_in_float32(dtype):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         maps = prior()(torch.zeros(2, 3, 4, dtype=dtype), torch.rand(2, 3, 2), (16, 16), (16, 16))
     assert maps.dtype == torch.float32
+
+
+def test_masks_of_queries_without_a_place_do_not_fade():
+    module = prior(offset=(0.5, 0.0), log_sharpness=(1.0, 0.0))
+    centres = torch.tensor([[[0.5, 0.5], [float("nan"), float("nan")]]])
+    embeds = torch.zeros(1, 2, module.shape.in_features)
+    fading = module(embeds, centres, (16, 24), (16, 24))
+    assert (fading[0, 1] == 0).all()
+    assert (fading[0, 0] < 0).any()
+    fading.sum().backward()
+    assert module.shape.weight.grad.isfinite().all()
+    assert module.shape.bias.grad.isfinite().all()

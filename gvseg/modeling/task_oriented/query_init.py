@@ -26,7 +26,7 @@ class Queries(NamedTuple):
 
     content: Tensor  # (B, N, C), what queries hold
     place: Tensor  # (B, N, C), where they look, as a position encoding
-    centres: Tensor  # (B, N, 2) x and y in fractions of the frame; its middle where they have none
+    centres: Tensor  # (B, N, 2) x and y in fractions of the frame, NaN where they have no place
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class LearnedQueries(nn.Module):
         return Queries(
             content.expand(batch, -1, -1),
             self.place.weight.expand(batch, -1, -1),
-            content.new_full((batch, len(content), 2), 0.5),
+            content.new_full((batch, len(content), 2), float("nan")),
         )
 
 
@@ -212,5 +212,5 @@ class TaskOrientedQueries(GridQueries):
     def _learned(self, rows: Sequence[int]) -> Queries:
         index = torch.as_tensor(rows, dtype=torch.int64, device=self.content.weight.device)
         content = self.content.weight[index]
-        middle = content.new_full((len(content), 2), 0.5)  # of the frame: they have no place
-        return Queries(content, self.place.weight[index], middle)
+        nowhere = content.new_full((len(content), 2), float("nan"))
+        return Queries(content, self.place.weight[index], nowhere)
