@@ -113,24 +113,3 @@ class Exemplar:
         if self.mask is not None:
             return "mask"
         return "box" if self.box is not None else "point"
-
-
-@dataclass
-class Track:
-    """One object over a whole video."""
-
-    id: int
-    class_index: int
-    score: float  # mean over the frames where the object was scored
-    masks: list[dict | None]  # one COCO RLE for each frame, None where the object is absent
-
-
-@dataclass
-class VideoResult:
-    """Everything found in one video, in memory that grows by run lengths only."""
-
-    video_id: str | int
-    height: int
-    width: int
-    num_frames: int
-    tracks: list[Track]

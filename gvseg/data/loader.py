@@ -51,6 +51,11 @@ def build_train_loader(cfg: CfgNode, start_iter: int = 0) -> DataLoader:
     if not names:
         raise ValueError("DATASETS.TRAIN names no dataset.")
     check_model(cfg, names)
+    if cfg.DATALOADER.SAMPLER_TRAIN != "TrainingSampler":
+        raise ValueError(
+            f"DATALOADER.SAMPLER_TRAIN is {cfg.DATALOADER.SAMPLER_TRAIN!r}; videos are drawn by "
+            "DATASETS.DATASET_RATIO and INPUT.SAMPLING_UNIT, so leave it TrainingSampler."
+        )
     seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
     sources = [_training_source(cfg, name) for name in names]
     sampler = MixtureSampler(

@@ -20,6 +20,7 @@ from detectron2.utils import comm
 from gvseg.data.benchmark import get_benchmark, read_exemplars
 from gvseg.data.loader import build_test_loader
 from gvseg.evaluation import VideoEvaluator, build_evaluator
+from gvseg.evaluation.protocols import check_protocols
 from gvseg.inference.association import build_association
 from gvseg.inference.sources import ImageSource
 from gvseg.inference.video_runner import RunnerSettings, Segmenter, segment_video
@@ -27,6 +28,14 @@ from gvseg.inference.video_runner import RunnerSettings, Segmenter, segment_vide
 logger = logging.getLogger(__name__)
 
 PROGRESS_PERIOD = 50  # videos between two lines of progress
+
+
+def check_evaluation(cfg: CfgNode) -> None:
+    """Raise a ValueError where the evaluation at the end of a training would stop at a setting."""
+    for dataset_name in cfg.DATASETS.TEST:
+        is_thing = get_benchmark(dataset_name).classes.is_thing
+        build_association(cfg, RunnerSettings.from_config(cfg, dataset_name).task, is_thing)
+        check_protocols(cfg.MODEL.GVSEG.TEST.MORE_PROTOCOLS)
 
 
 def evaluate(

@@ -21,7 +21,7 @@ from detectron2.utils.events import get_event_storage
 
 from gvseg.checkpoint import load_weights
 from gvseg.data.loader import build_test_loader, build_train_loader
-from gvseg.engine.evaluation import evaluate
+from gvseg.engine.evaluation import check_evaluation, evaluate
 from gvseg.engine.optimizer import build_optimizer, build_scheduler, clip_gradients
 from gvseg.evaluation import VideoEvaluator, build_evaluator
 from gvseg.modeling.build import build_segmenter
@@ -113,6 +113,7 @@ class Trainer(DefaultTrainer):
 
     def __init__(self, cfg: CfgNode) -> None:
         TrainerBase.__init__(self)
+        check_evaluation(cfg)
         cfg = self.auto_scale_workers(cfg, comm.get_world_size())
         model = self.build_model(cfg)
         optimizer = self.build_optimizer(cfg, model)

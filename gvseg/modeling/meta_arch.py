@@ -27,6 +27,8 @@ from gvseg.modeling.task_oriented.query_init import QueryRequest
 from gvseg.structures import ClipTargets, TubePrediction
 from gvseg.tasks import Task, model_task
 
+NORMS = ("", "GN", "LN", "BN", "SyncBN", "FrozenBN")  # of the pixel decoder
+
 
 @dataclass(frozen=True)
 class FrameFormat:
@@ -371,6 +373,11 @@ def _refuse_other_models(cfg: CfgNode) -> None:
     ):
         if value != wanted:
             raise ValueError(f"MODEL.{key} is {value!r}; only {wanted!r} is supported.")
+    if head.NORM not in NORMS:
+        raise ValueError(
+            f"MODEL.SEM_SEG_HEAD.NORM is {head.NORM!r}; choose one of {', '.join(NORMS[1:])}, or "
+            '"" for none.'
+        )
 
 
 def _round_up(length: int, divisor: int) -> int:

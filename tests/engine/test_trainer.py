@@ -308,3 +308,19 @@ def test_tiny_models_are_alike():
     """The golden losses rest on this."""
     first, second = build_tiny().state_dict(), build_tiny().state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("MODEL.LINKER.NAME", "Psychic"),
+        ("MODEL.GVSEG.TEST.WINDOW", "0"),
+        ("MODEL.GVSEG.TEST.MORE_PROTOCOLS", "['vpq/nobody']"),
+        ("DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler"),
+    ],
+)
+@pytest.mark.usefixtures("small_benchmarks")
+def test_settings_that_would_stop_a_training_at_its_end_stop_it_at_once(key, value, tmp_path):
+    name = value.strip("[]'")
+    with pytest.raises(ValueError, match=name):
+        Trainer(config("coco128", tmp_path, key, value))

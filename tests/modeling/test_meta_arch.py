@@ -278,6 +278,7 @@ def test_decoder_name_of_a_published_yaml_decides_the_encoding(name, dims):
         ("MODEL.GVSEG.QUERY_INIT", "random"),
         ("MODEL.SEM_SEG_HEAD.PIXEL_DECODER_NAME", "BasePixelDecoder"),
         ("MODEL.SEM_SEG_HEAD.IN_FEATURES", "['res1']"),
+        ("MODEL.SEM_SEG_HEAD.NORM", "Instance"),
     ],
 )
 def test_wrong_values_are_named(key, value):

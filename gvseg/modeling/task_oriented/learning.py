@@ -153,7 +153,9 @@ class TaskOrientedLearning(nn.Module):
         classes, embeds, peers = self._semantic_queries(clips)
         if self.contrast is not None:
             things = self._videos(clips, extra, of_things=True)
-            of_classes = self._videos(clips, extra, of_things=False)
+            of_classes = []
+            if self.contrast.queues is None:
+                of_classes = self._videos(clips, extra, of_things=False)
             contrastive, scalars = self.contrast(things, classes, embeds, peers, of_classes)
             losses |= contrastive
             if has_event_storage():
