@@ -322,6 +322,8 @@ def _add_gvseg(cfg: CfgNode) -> None:
     # level's size (faster), or "resample_masks" for the numbers of Mask2Former to the last digit
     gvseg.TEST = CfgNode()
     gvseg.TEST.WINDOW = 1  # frames segmented together
+    gvseg.TEST.OVERLAP = 0  # of which each window shares so many with the one before, whose
+    # segments stand
     gvseg.TEST.FRAMES_PER_STEP = 1  # of which pass backbone and pixel decoder at a time
     gvseg.TEST.PRECISION = "float32"  # or bfloat16, float16: autocast of the network at inference
     gvseg.TEST.EXEMPLAR = CfgNode()  # objects that exemplars point out (EVS)
@@ -335,8 +337,11 @@ def _add_gvseg(cfg: CfgNode) -> None:
     gvseg.TEST.WRITE_PREDICTIONS = False  # to OUTPUT_DIR, in the format that organisers take
 
     cfg.MODEL.LINKER = CfgNode()
-    cfg.MODEL.LINKER.NAME = "ShapePositionLinker"  # or QuerySimilarityLinker, LocationAwareLinker
+    # or QuerySimilarityLinker, LocationAwareLinker, QuasiDenseLinker, VideoStitchingLinker
+    cfg.MODEL.LINKER.NAME = "ShapePositionLinker"
     cfg.MODEL.LINKER.MIN_SIMILARITY = 0.5  # below which a pair is not the same object
+    cfg.MODEL.LINKER.MIN_IOU = 0.5  # the same where VideoStitchingLinker and LocationAwareLinker
+    # compare masks in frames that two windows share; of disjoint masks only one can have more
     cfg.MODEL.LINKER.LOCATION_TEMPERATURE = 1.0  # the smaller, the more the place of boxes counts
     cfg.MODEL.LINKER.MIN_SCORE = 0.1  # queries below take no part
     cfg.MODEL.LINKER.BIRTH_SCORE = 0.3  # an unmatched query above this starts an identity

@@ -59,6 +59,7 @@ class ExemplarTracker:
     def reset(self) -> None:
         """Forget what was seen; objects are still looked for when their frames come."""
         self._known: dict[int, _Known] = {}
+        self._num_read = 0  # frames from the beginning of the video to the latest window's end
         self.identities = np.empty(0, dtype=np.int64)  # (K,) of the latest window's first queries
 
     def add(self, exemplar: Exemplar) -> None:
@@ -96,9 +97,12 @@ class ExemplarTracker:
         """
         new: dict[int, Exemplar] = {}
         for exemplar in self.exemplars:
-            if exemplar.frame_index in frame_indices:
+            # Of a frame that the window before had too, it was read then.
+            is_read = exemplar.frame_index < self._num_read and exemplar.object_id in self._known
+            if exemplar.frame_index in frame_indices and not is_read:
                 position = list(frame_indices).index(exemplar.frame_index)
                 new[exemplar.object_id] = replace(to_network(exemplar), frame_index=position)
+        self._num_read = frame_indices[-1] + 1
         for object_id in new:
             self._known.pop(object_id, None)
         self._first_frames = [-1] * len(self._known) + [e.frame_index for e in new.values()]

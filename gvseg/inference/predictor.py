@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -24,8 +25,8 @@ from gvseg.inference.exemplar_tracking import ExemplarTracker
 from gvseg.inference.prefetch import Prefetcher
 from gvseg.inference.sources import Frame, FrameSource, check_array, open_source
 from gvseg.inference.stopwatch import Stopwatch
+from gvseg.inference.video_info import VideoInfo, Writer
 from gvseg.inference.video_runner import RunnerSettings, Segmenter, VideoRunner
-from gvseg.inference.writers import VideoInfo, Writer
 from gvseg.modeling.build import build_segmenter
 from gvseg.structures import Exemplar, FrameSegments
 from gvseg.visualization import ClassLegend
@@ -79,14 +80,13 @@ class VideoPredictor:
             is_thing=self._is_thing,
             stopwatch=self.stopwatch,
         )
-        self._next_index = 0
+        self._begin_video()
 
     def reset(self) -> None:
         """Begin another video with the next `step`, without the exemplars given so far."""
         if self._exemplars is not None:
             self._exemplars.clear()
-        self.runner.reset()
-        self._next_index = 0
+        self._begin_video()
 
     def add_exemplar(
         self,
@@ -143,25 +143,39 @@ class VideoPredictor:
             raise ValueError(f"Exemplars are for the task evs, but MODEL.GVSEG.TASK is {task}.")
         return self._exemplars
 
-    def step(self, frame: np.ndarray) -> FrameSegments:
-        """Return the segments of the frame that follows those given before, live.
+    def step(self, frame: np.ndarray) -> FrameSegments | None:
+        """Take the frame that follows those given before, live, and return the segments of one.
+
+        With `MODEL.GVSEG.TEST.WINDOW` 1 they are those of this frame. A model that looks at T
+        frames at a time is T - 1 frames behind: the first T - 1 calls return None, each call after
+        them the segments of the next frame in turn, and `flush` those of the last T - 1.
 
         Args:
             frame: (H, W, 3) uint8 RGB.
 
         Raises:
-            ValueError: the frame is no such array, or the model looks at several at a time.
+            ValueError: the frame is no such array.
         """
-        window = self.runner.settings.window
-        if window != 1:
-            raise ValueError(
-                f"step() gives one frame, but MODEL.GVSEG.TEST.WINDOW is {window}; set it to 1, "
-                "or call run()."
-            )
         check_array(frame, f"Frame {self._next_index}")
-        (segments,) = self.runner.segment_window([Frame(self._next_index, None, frame)])
+        taken = self.runner.take(Frame(self._next_index, None, frame))
+        self._ready.extend(segments for _, segments in taken)
         self._next_index += 1
-        return segments
+        return self._ready.popleft() if self._next_index >= self.runner.settings.window else None
+
+    def flush(self) -> list[FrameSegments]:
+        """Return the segments that `step` still owes, which ends the video.
+
+        The next `step` begins another video, with the exemplars given so far.
+        """
+        self._ready.extend(segments for _, segments in self.runner.finish())
+        owed = list(self._ready)
+        self._begin_video()
+        return owed
+
+    def _begin_video(self) -> None:
+        self.runner.reset()
+        self._ready: deque[FrameSegments] = deque()  # segmented, but not returned by `step` yet
+        self._next_index = 0
 
     def run(
         self,
@@ -186,7 +200,7 @@ class VideoPredictor:
         video = VideoInfo(
             source.name, source.size, source.num_frames, source.frame_rate, self.legend
         )
-        self._next_index = 0
+        self._begin_video()
         self.stopwatch.seconds.clear()
         start = time.perf_counter()
         num_frames = 0

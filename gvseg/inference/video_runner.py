@@ -7,6 +7,7 @@ What is held at a time is one window of frames and logits, and the linker's live
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -72,6 +73,7 @@ class RunnerSettings:
     one_class_per_query: bool = False
     autocast: torch.dtype | None = None  # precision of the network, None for float32
     label_set: int = 0  # of a model that has several
+    overlap: int = 0  # frames that a window shares with the one before
 
     @classmethod
     def from_config(cls, cfg: CfgNode, dataset_name: str | None = None) -> RunnerSettings:
@@ -90,6 +92,16 @@ class RunnerSettings:
         test = cfg.MODEL.GVSEG.TEST
         if test.WINDOW < 1:
             raise ValueError(f"MODEL.GVSEG.TEST.WINDOW is {test.WINDOW}; give 1 frame or more.")
+        if not 0 <= test.OVERLAP < test.WINDOW:
+            raise ValueError(
+                f"MODEL.GVSEG.TEST.OVERLAP is {test.OVERLAP}, but a window of {test.WINDOW} frames "
+                f"can share 0 to {test.WINDOW - 1}."
+            )
+        if test.OVERLAP > 0 and cfg.MODEL.GVSEG.TUBE == "frame":
+            raise ValueError(
+                "MODEL.GVSEG.TUBE frame segments each frame alone, so windows that share frames "
+                "show nothing new; set MODEL.GVSEG.TEST.OVERLAP to 0."
+            )
         former = cfg.MODEL.MASK_FORMER.TEST
         if dataset_name is None:
             dataset_name = next(iter(cfg.DATASETS.TEST), "")
@@ -111,6 +123,7 @@ class RunnerSettings:
             overlap_threshold=former.OVERLAP_THRESHOLD,
             autocast=autocast_type(test.PRECISION, key="MODEL.GVSEG.TEST.PRECISION"),
             label_set=label_set,
+            overlap=test.OVERLAP,
         )
 
 
@@ -174,9 +187,11 @@ class VideoRunner:
         self.exemplars = exemplars
         self.is_thing = is_thing
         self.stopwatch = stopwatch or Stopwatch()
+        self._begin_window([])
 
     def reset(self) -> None:
         """Begin another video."""
+        self._begin_window([])
         if self.linker is not None:
             self.linker.reset()
         if self.exemplars is not None:
@@ -185,11 +200,46 @@ class VideoRunner:
     def run(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, FrameSegments]]:
         """Segment a video from its beginning; yield each frame with its segments."""
         self.reset()
-        for window in _windows(frames, self.settings.window):
-            yield from zip(window, self.segment_window(window), strict=True)
+        for frame in frames:
+            yield from self.take(frame)
+        yield from self.finish()
 
-    def segment_window(self, window: list[Frame]) -> Iterator[FrameSegments]:
-        """Yield the segments of up to T frames that follow those seen before.
+    def take(self, frame: Frame) -> Iterator[tuple[Frame, FrameSegments]]:
+        """Yield the frames that the next frame of the video makes ready, with their segments.
+
+        They are those of a window that it fills, none where it fills none.
+
+        Raises:
+            ValueError: its size is not that of the other frames of the window.
+        """
+        size = frame.image.shape[:2]
+        if self._window and size != (other := self._window[0].image.shape[:2]):
+            raise ValueError(
+                f"Frame {frame.index} is {size[1]}x{size[0]}, but those before are "
+                f"{other[1]}x{other[0]}; frames that are segmented together have one size."
+            )
+        self._window.append(frame)
+        if len(self._window) == self.settings.window:
+            window, num_done = self._window, self._num_done
+            self._begin_window(window[len(window) - self.settings.overlap :])
+            yield from self._segment_window(window, num_done)
+
+    def finish(self) -> Iterator[tuple[Frame, FrameSegments]]:
+        """Yield the frames at the end of a video that fill no window, with their segments."""
+        window, num_done = self._window, self._num_done
+        self._begin_window([])
+        if len(window) > num_done:
+            yield from self._segment_window(window, num_done)
+
+    def _begin_window(self, shared: list[Frame]) -> None:
+        """Begin a window with the frames that it shares with the one before."""
+        self._window = shared
+        self._num_done = len(shared)
+
+    def _segment_window(
+        self, window: list[Frame], num_done: int
+    ) -> Iterator[tuple[Frame, FrameSegments]]:
+        """Yield frames and segments of up to T frames, less the first, which are done already.
 
         A window of fewer frames, at the end of a video, is filled up with its last frame.
         """
@@ -202,15 +252,17 @@ class VideoRunner:
             resized=(images[0].shape[-2], images[0].shape[-1]),
             padded=padded_size,
         )
+        new = slice(num_done, len(window))
         if self.exemplars is not None:
-            yield from self._exemplar_segments(self.exemplars, window, prediction, geometry)
+            found = self._exemplar_segments(self.exemplars, window, prediction, geometry)
+            yield from itertools.islice(zip(window, found, strict=True), num_done, None)
             return
         with self.stopwatch.stage("postprocess"):
             logits = self._frame_logits(window, prediction, geometry)
-        for frame_logits in logits:
+        for frame, frame_logits in zip(window[new], logits[new], strict=True):
             with self.stopwatch.stage("postprocess"):
                 segments = self._postprocess(frame_logits)
-            yield segments
+            yield frame, segments
 
     @torch.inference_mode()
     def _predict(
@@ -341,15 +393,3 @@ class VideoRunner:
         if self.settings.is_bgr:
             image = image[:, :, ::-1]
         return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
-
-
-def _windows(frames: Iterable[Frame], length: int) -> Iterator[list[Frame]]:
-    """Yield lists of `length` frames; the last one may be shorter."""
-    window: list[Frame] = []
-    for frame in frames:
-        window.append(frame)
-        if len(window) == length:
-            yield window
-            window = []
-    if window:
-        yield window

@@ -28,9 +28,11 @@ class ColorFollower(ColorSegmenter):
     def __init__(self):
         super().__init__()
         self.asked = []
+        self.num_reads = 0  # of exemplars
 
     def segment_clip(self, frames, requests=()):
         (request,) = requests
+        self.num_reads += request.points is not None
         features = F.avg_pool2d(frames[0], 4)[None]  # (1, T, 3, h, w)
         objects = request.read(features[0])
         self.asked.append(0 if objects is None else len(objects.features))
@@ -52,12 +54,13 @@ def dataset():
     MetadataCatalog.remove(DATASET)
 
 
-def make_predictor(window=1, task="evs", model=None):
+def make_predictor(window=1, task="evs", model=None, overlap=0):
     cfg = get_cfg()
     add_gvseg_config(cfg)
     cfg.DATASETS.TEST = (DATASET,)
     cfg.MODEL.GVSEG.TASK = task
     cfg.MODEL.GVSEG.TEST.WINDOW = window
+    cfg.MODEL.GVSEG.TEST.OVERLAP = overlap
     cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 1
     cfg.MODEL.LINKER.NAME = "QuerySimilarityLinker"
     cfg.INPUT.MIN_SIZE_TEST = 0
@@ -156,6 +159,37 @@ def test_step_by_step_with_objects_added_and_removed():
     assert_found(predictor.step(frame(3)), {2: GREEN}, 3)
     predictor.reset()
     assert len(predictor.step(frame(0))) == 0
+
+
+@pytest.mark.parametrize(("window", "overlap"), [(1, 0), (3, 0), (3, 1), (4, 3)])
+def test_step_over_a_video_equals_run_over_it(window, overlap):
+    ways = {}
+    for way in ("run", "step"):
+        predictor = make_predictor(window, overlap=overlap)
+        predictor.add_exemplar(**exemplar("box", RED, 1), frame_index=1)
+        predictor.add_exemplar(**exemplar("mask", GREEN, 4), frame_index=4)
+        if way == "run":
+            ways[way] = run(predictor)
+        else:
+            stepped = [predictor.step(frame(t)) for t in range(10)]
+            ways[way] = stepped[window - 1 :] + predictor.flush()
+    assert [segments.frame_index for segments in ways["run"]] == list(range(10))
+    for ran, stepped in zip(ways["run"], ways["step"], strict=True):
+        assert ran.frame_index == stepped.frame_index
+        for name in ("ids", "scores", "index_map"):
+            np.testing.assert_array_equal(getattr(ran, name), getattr(stepped, name))
+
+
+@pytest.mark.parametrize("overlap", [1, 2])
+def test_an_exemplar_in_a_frame_that_windows_share_is_read_once(overlap):
+    model = ColorFollower()
+    predictor = make_predictor(3, model=model, overlap=overlap)
+    predictor.add_exemplar(**exemplar("box", RED, 2), frame_index=2)
+    for _ in range(2):
+        model.num_reads = 0
+        for t, segments in enumerate(run(predictor)):
+            assert_found(segments, {1: RED} if t in (2, 3, 6, 7, 8, 9) else {}, t)
+        assert model.num_reads == 1
 
 
 def test_object_pointed_out_anew_is_looked_for_as_it_is_there():

@@ -73,15 +73,49 @@ def assert_same(first, second):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
 
 
-def test_step_over_a_video_equals_run_over_it():
-    images = crossing_video(12)
+def assert_same_maps(first, second):
+    assert first.frame_index == second.frame_index
+    for name in ("ids", "classes", "scores", "index_map"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+
+
+@pytest.mark.parametrize("num_frames", [1, 3, 12, 13])
+@pytest.mark.parametrize(("window", "overlap"), [(1, 0), (2, 1), (3, 0), (3, 1), (4, 3), (5, 0)])
+@pytest.mark.parametrize("task", ["vis", "vps", "vss"])
+def test_step_over_a_video_equals_run_over_it(task, window, overlap, num_frames):
+    images = crossing_video(num_frames)
+    windows = ("MODEL.GVSEG.TEST.WINDOW", window, "MODEL.GVSEG.TEST.OVERLAP", overlap)
+    settings = ("MODEL.GVSEG.TASK", task, *windows)
     collector = Collector()
-    make_predictor(model=ColorSegmenter(shuffle_seed=5)).run(images, [collector])
-    live = make_predictor(model=ColorSegmenter(shuffle_seed=5))
-    assert len(collector.results) == 12
-    for image, (frame, segments) in zip(images, collector.results, strict=True):
+    make_predictor(*settings, model=ColorSegmenter(shuffle_seed=5)).run(images, [collector])
+    live = make_predictor(*settings, model=ColorSegmenter(shuffle_seed=5))
+    stepped = [live.step(image) for image in images]
+    late = min(window - 1, num_frames)
+    assert stepped[:late] == [None] * late
+    together = stepped[late:] + live.flush()
+    assert len(together) == len(collector.results) == num_frames
+    for image, segments, (frame, expected) in zip(images, together, collector.results, strict=True):
         np.testing.assert_array_equal(frame.image, image)
-        assert_same(live.step(image), segments)
+        (assert_same if task == "vis" else assert_same_maps)(segments, expected)
+
+
+def test_flush_ends_the_video():
+    predictor = make_predictor("MODEL.GVSEG.TEST.WINDOW", 3)
+    images = crossing_video(4)
+    videos = []
+    for _ in range(2):
+        stepped = [segments for image in images if (segments := predictor.step(image))]
+        videos.append(stepped + predictor.flush())
+    assert predictor.flush() == []
+    for first, second in zip(*videos, strict=True):
+        assert_same(first, second)
+
+
+def test_frames_of_one_window_have_one_size():
+    predictor = make_predictor("MODEL.GVSEG.TEST.WINDOW", 2)
+    predictor.step(np.zeros((64, 96, 3), np.uint8))
+    with pytest.raises(ValueError, match=r"Frame 1 is 32x64, but those before are 96x64"):
+        predictor.step(np.zeros((64, 32, 3), np.uint8))
 
 
 def test_reset_begins_another_video():
@@ -108,12 +142,6 @@ def test_run_begins_another_video_each_time():
 def test_step_refuses_what_is_no_picture(frame):
     with pytest.raises(ValueError, match=r"Frame 0 is .* give \(H, W, 3\) uint8 RGB"):
         make_predictor().step(frame)
-
-
-def test_step_needs_a_window_of_one():
-    predictor = make_predictor("MODEL.GVSEG.TEST.WINDOW", 3)
-    with pytest.raises(ValueError, match=r"TEST\.WINDOW is 3; set it to 1, or call run"):
-        predictor.step(crossing_video(1)[0])
 
 
 def test_writers_learn_about_the_video_and_are_closed():

@@ -67,6 +67,19 @@ def test_every_frame_gets_its_own_masks(window, fold_frames):
             assert overlap > 0.7
 
 
+@pytest.mark.parametrize(
+    ("window", "overlap", "num_windows"), [(3, 1, 5), (3, 2, 8), (4, 2, 4), (10, 9, 1), (12, 3, 1)]
+)
+def test_windows_that_share_frames_give_each_frame_once(window, overlap, num_windows):
+    model = ColorSegmenter()
+    results = segment(crossing_video(10), model, window=window, overlap=overlap)
+    assert [r.frame_index for r in results] == list(range(10))
+    assert model.windows_seen == [window] * num_windows
+    for shared, alone in zip(results, segment(crossing_video(10)), strict=True):
+        for color, mask in masks_by_class(alone).items():
+            np.testing.assert_array_equal(masks_by_class(shared)[color], mask)
+
+
 @pytest.mark.parametrize("window", [1, 3])
 def test_identities_hold_through_crossing_and_shuffled_queries(window):
     results = segment(crossing_video(16), ColorSegmenter(shuffle_seed=0), window=window)
@@ -223,6 +236,18 @@ def test_real_network_runs_in_bfloat16_on_a_cpu():
     [
         ({"INPUT__FORMAT": "YUV-BT.601"}, "INPUT.FORMAT is 'YUV-BT.601'"),
         ({"MODEL__GVSEG__TEST__WINDOW": 0}, "WINDOW is 0"),
+        (
+            {"MODEL__GVSEG__TEST__WINDOW": 3, "MODEL__GVSEG__TEST__OVERLAP": 3},
+            "OVERLAP is 3, but a window of 3 frames can share 0 to 2",
+        ),
+        (
+            {
+                "MODEL__GVSEG__TEST__WINDOW": 3,
+                "MODEL__GVSEG__TEST__OVERLAP": 1,
+                "MODEL__GVSEG__TUBE": "frame",
+            },
+            "set MODEL.GVSEG.TEST.OVERLAP to 0",
+        ),
         ({"MODEL__GVSEG__TEST__PRECISION": "int8"}, "MODEL.GVSEG.TEST.PRECISION is 'int8'"),
         ({"MODEL__GVSEG__TASK": "vos"}, "TASK is 'vos'"),
     ],
