@@ -17,6 +17,8 @@ from torch import Tensor
 from detectron2.config import CfgNode
 from detectron2.utils.registry import Registry
 
+from gvseg.inference.quasi_dense import QuasiDenseMemory
+from gvseg.inference.stitching import HierarchicalMemory, OverlapMemory
 from gvseg.inference.track_memory import (
     AppearanceMemory,
     LocationAwareMemory,
@@ -188,23 +190,63 @@ def QuerySimilarityLinker(
     cfg: CfgNode, is_thing: np.ndarray | Sequence[bool] | None = None
 ) -> TrackLinker:
     """Link by the cosine of query embeddings alone."""
-    return _track_linker(cfg, AppearanceMemory(momentum=cfg.MODEL.LINKER.MOMENTUM), is_thing)
+    link = cfg.MODEL.LINKER
+    return _track_linker(link, AppearanceMemory(momentum=link.MOMENTUM), is_thing)
 
 
 @LINKERS.register()
 def LocationAwareLinker(
     cfg: CfgNode, is_thing: np.ndarray | Sequence[bool] | None = None
 ) -> TrackLinker:
-    """Link by embeddings and boxes: the memory stage of HiLA-MB, all of it where clips are frames.
+    """Link by embeddings and boxes: HiLA-MB, which first stitches clips that share frames.
 
-    The paper's values are MIN_SIMILARITY 0.7, MOMENTUM 0.2, MAX_AGE 10 and LOCATION_TEMPERATURE 1.
+    The paper's values are MIN_SIMILARITY 0.7, MOMENTUM 0.2, MAX_AGE 10 and LOCATION_TEMPERATURE 1,
+    with WINDOW 2 and OVERLAP 1, or WINDOW 1.
     """
     link = cfg.MODEL.LINKER
-    memory = LocationAwareMemory(
+    memory: TrackMemory = LocationAwareMemory(
         appearance=AppearanceMemory(momentum=link.MOMENTUM),
         temperature=link.LOCATION_TEMPERATURE,
     )
-    return _track_linker(cfg, memory, is_thing)
+    num_shared = cfg.MODEL.GVSEG.TEST.OVERLAP
+    if num_shared > 0:
+        overlap = OverlapMemory(num_shared=num_shared)
+        memory = HierarchicalMemory(overlap=overlap, long_term=memory, min_iou=link.MIN_IOU)
+    return _track_linker(cfg.MODEL.LINKER, memory, is_thing)
+
+
+@LINKERS.register()
+def VideoStitchingLinker(
+    cfg: CfgNode, is_thing: np.ndarray | Sequence[bool] | None = None
+) -> TrackLinker:
+    """Link by the overlap of masks in the frames that clips share, and remember nothing else.
+
+    Raises:
+        ValueError: clips share no frame.
+    """
+    num_shared = cfg.MODEL.GVSEG.TEST.OVERLAP
+    if num_shared < 1:
+        raise ValueError(
+            f"VideoStitchingLinker needs clips that share frames, but MODEL.GVSEG.TEST.OVERLAP is "
+            f"{num_shared}; set it to 1 or more and MODEL.GVSEG.TEST.WINDOW above it."
+        )
+    link = cfg.MODEL.LINKER.clone()
+    link.defrost()
+    link.MIN_SIMILARITY, link.MAX_AGE = link.MIN_IOU, 0
+    return _track_linker(link, OverlapMemory(num_shared=num_shared), is_thing)
+
+
+@LINKERS.register()
+def QuasiDenseLinker(
+    cfg: CfgNode, is_thing: np.ndarray | Sequence[bool] | None = None
+) -> TrackLinker:
+    """Link by the contrast of embeddings within a class (Quasi-Dense).
+
+    Video K-Net's values for VIPSeg are MIN_SIMILARITY 0.5, MIN_SCORE 0.3, BIRTH_SCORE 0.35, MAX_AGE
+    5 and MOMENTUM 0.2.
+    """
+    link = cfg.MODEL.LINKER
+    return _track_linker(link, QuasiDenseMemory(momentum=link.MOMENTUM), is_thing)
 
 
 @LINKERS.register()
@@ -228,13 +270,12 @@ def ShapePositionLinker(
         appearance=AppearanceMemory(momentum=cfg.MODEL.LINKER.MOMENTUM),
         descriptor=ShapePositionDescriptor(cfg),
     )
-    return _track_linker(cfg, memory, is_thing)
+    return _track_linker(cfg.MODEL.LINKER, memory, is_thing)
 
 
 def _track_linker(
-    cfg: CfgNode, memory: TrackMemory, is_thing: np.ndarray | Sequence[bool] | None
+    link: CfgNode, memory: TrackMemory, is_thing: np.ndarray | Sequence[bool] | None
 ) -> TrackLinker:
-    link = cfg.MODEL.LINKER
     return TrackLinker(
         memory=memory,
         min_similarity=link.MIN_SIMILARITY,
