@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -37,6 +38,13 @@ def frame_size(path: str | Path) -> tuple[int, int]:
         width, height = image.size
         is_turned = image.getexif().get(_EXIF_ORIENTATION, 1) in _QUARTER_TURNS
     return (width, height) if is_turned else (height, width)
+
+
+def write_image(path: Path, image: Image.Image) -> None:
+    """Write a PNG; the file appears when it is complete."""
+    unfinished = path.with_suffix(".part")
+    image.save(unfinished, format="PNG")
+    os.replace(unfinished, path)
 
 
 def size_of_frames(paths: Sequence[str | Path], report: Report) -> tuple[int, int] | None:

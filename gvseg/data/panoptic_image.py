@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from gvseg.data.class_table import ClassTable
-from gvseg.data.frames import open_image
+from gvseg.data.frames import open_image, write_image
 from gvseg.data.segments import FrameLabels, LabelRuns
 from gvseg.structures import FrameSegments
 
@@ -60,7 +60,7 @@ def read_rgb_values(path: str | Path, kind: str = "Annotation") -> np.ndarray:
 def write_rgb_values(path: Path, values: np.ndarray) -> None:
     """Write (H, W) integers below 2^24 as the colours that `read_rgb_values` reads."""
     pixels = np.stack([values & 255, values >> 8 & 255, values >> 16], axis=-1)
-    Image.fromarray(pixels.astype(np.uint8)).save(path)
+    write_image(path, Image.fromarray(pixels.astype(np.uint8)))
 
 
 def panoptic_labels(

@@ -157,7 +157,9 @@ class VideoComparison:
                 f"{self._num_classes} classes; classes are indices from 0."
             )
         is_thing = self._is_object(prediction.classes)
-        things = prediction if is_thing.all() else _take(prediction, np.flatnonzero(is_thing))
+        things = (
+            prediction if is_thing.all() else take_segments(prediction, np.flatnonzero(is_thing))
+        )
         try:
             self.track_scores.update(things)
         except ValueError as error:
@@ -165,7 +167,7 @@ class VideoComparison:
         distinct = things
         _, first = np.unique(things.ids, return_index=True)
         if len(first) < len(things):
-            distinct = _take(things, np.sort(first))
+            distinct = take_segments(things, np.sort(first))
         is_object = self._is_object(truth.segments.classes)
         overlaps = self._compare(truth.segments, distinct)
         compared = ComparedFrame(
@@ -185,8 +187,10 @@ class VideoComparison:
         return self._is_thing[classes]
 
 
-def _take(segments: FrameSegments, kept: np.ndarray) -> FrameSegments:
-    """Return the segments at some positions."""
+def take_segments(segments: FrameSegments, kept: np.ndarray) -> FrameSegments:
+    """Return the segments at some positions, in ascending order."""
+    if len(kept) == len(segments):
+        return segments
     index_map, masks = segments.index_map, segments.masks
     if index_map is not None:
         # Position -1 is void and so reads the last entry.

@@ -55,22 +55,10 @@ class BurstJsonWriter:
         """
         if segments.frame_index not in annotated_frames(record):
             return
-        if len(np.unique(segments.ids)) < len(segments.ids):
-            raise ValueError(
-                f"Video {record['video_id']}, frame "
-                f"{record['file_names'][segments.frame_index]}: an identity is predicted twice."
-            )
+        name = record["file_names"][segments.frame_index]
+        tracks = frame_tracks(segments, f"Video {record['video_id']}, frame {name}")
         self._scores.update(segments)
-        self._frames[segments.frame_index] = {
-            str(id_): {"rle": run_lengths(mask)["counts"], "score": score}
-            for id_, score, mask in (
-                (id_, score, segments.mask(position))
-                for position, (id_, score) in enumerate(
-                    zip(segments.ids.tolist(), segments.scores.tolist(), strict=True)
-                )
-            )
-            if mask.any()
-        }
+        self._frames[segments.frame_index] = tracks
 
     def end_video(self, record: Record) -> None:
         """Keep the tracks of the video."""
@@ -108,6 +96,24 @@ class BurstJsonWriter:
             )
         category_id: int = record["category_ids"][id_]
         return category_id
+
+
+def frame_tracks(segments: FrameSegments, source: str) -> dict[str, Entry]:
+    """Return what the JSON has of one frame: run lengths and score by track id.
+
+    Raises:
+        ValueError: an identity is listed twice; `source` says where.
+    """
+    if len(np.unique(segments.ids)) < len(segments.ids):
+        raise ValueError(f"{source}: an identity is predicted twice.")
+    masks = (segments.mask(position) for position in range(len(segments)))
+    return {
+        str(id_): {"rle": run_lengths(mask)["counts"], "score": score}
+        for id_, score, mask in zip(
+            segments.ids.tolist(), segments.scores.tolist(), masks, strict=True
+        )
+        if mask.any()
+    }
 
 
 class BurstJsonReader:

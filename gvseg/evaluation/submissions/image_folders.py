@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from gvseg.data.benchmark import Record
+from gvseg.data.frames import write_image
 from gvseg.evaluation.submissions.submission import (
     check_folder,
     check_known,
@@ -78,7 +79,7 @@ def write_frame_image(folder: Path, record: Record, frame_index: int, image: Ima
     """Write what is predicted for one frame."""
     path = folder / str(record["video_id"]) / f"{frame_stem(record, frame_index)}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path)
+    write_image(path, image)
 
 
 def _empty(record: Record) -> FrameSegments:

@@ -43,12 +43,12 @@ class ObjectImageWriter:
         Raises:
             ValueError: a number that the image cannot hold.
         """
-        front = front_map(segments)
         if self.is_single:
+            front = front_map(segments)
             image = Image.fromarray(np.where(front >= 0, 255, 0).astype(np.uint8))
         else:
-            image = Image.fromarray(_numbers(record, segments)[front])
-            image.putpalette(object_palette().tobytes())
+            name = record["file_names"][segments.frame_index]
+            image = object_image(segments, f"Video {record['video_id']}, frame {name}")
         write_frame_image(self.folder, record, segments.frame_index, image)
 
     def end_video(self, record: Record) -> None:
@@ -58,15 +58,22 @@ class ObjectImageWriter:
         """Do nothing: videos share nothing."""
 
 
-def _numbers(record: Record, segments: FrameSegments) -> np.ndarray:
-    """Return the number of each segment and, last, that of the background: (N+1,) uint8."""
+def object_image(segments: FrameSegments, source: str) -> Image.Image:
+    """Return the palette image with the number of the object at every pixel, 0 elsewhere.
+
+    Raises:
+        ValueError: a number that the image cannot hold; `source` says where.
+    """
     outside = segments.ids[(segments.ids < 1) | (segments.ids >= VOID_ID)]
     if len(outside):
         raise ValueError(
-            f"Video {record['video_id']}, frame {record['file_names'][segments.frame_index]}: "
-            f"object {outside[0]} is predicted, but numbers of objects are 1 to {VOID_ID - 1}."
+            f"{source}: object {outside[0]} is predicted, but numbers of objects are 1 to "
+            f"{VOID_ID - 1}."
         )
-    return np.append(segments.ids, 0).astype(np.uint8)
+    # Position -1 is the background and so reads the last entry.
+    image = Image.fromarray(np.append(segments.ids, 0).astype(np.uint8)[front_map(segments)])
+    image.putpalette(object_palette().tobytes())
+    return image
 
 
 def open_object_images(

@@ -53,8 +53,57 @@ class PanopticLayout:
     from_entries: Callable[[list[Entry], Sequence[Record], Path], dict[str, Entry]]
 
 
+class PanopticImages:
+    """Write images of one video; stuff has the number class + 1, things count on from there.
+
+    Args:
+        category_ids: (K,) of the classes, for the JSON.
+        is_thing: (K,) of the classes.
+    """
+
+    def __init__(self, category_ids: Sequence[int], is_thing: Sequence[bool]) -> None:
+        self._category_ids = category_ids
+        self._is_thing = np.array(is_thing)
+        self.reset()
+
+    def reset(self) -> None:
+        """Number the things of another video anew, as they appear."""
+        self._number_of_id: dict[int, int] = {}
+
+    def write(self, path: Path, segments: FrameSegments, source: str) -> Entry:
+        """Write the image of a frame and return what the JSON is to have of it.
+
+        Raises:
+            ValueError: an identity is listed twice; `source` says where.
+        """
+        numbers = segments.classes + 1
+        for position in np.flatnonzero(self._is_thing[segments.classes]):
+            new = len(self._category_ids) + 1 + len(self._number_of_id)
+            numbers[position] = self._number_of_id.setdefault(int(segments.ids[position]), new)
+        if len(np.unique(numbers)) < len(numbers):
+            raise ValueError(f"{source}: an identity is predicted twice.")
+        front = front_map(segments)
+        # Position -1 is void and so reads the last entry.
+        write_rgb_values(path, np.append(numbers, 0)[front])
+        areas = np.bincount(front.ravel() + 1, minlength=len(numbers) + 1)[1:]
+        return {
+            "image_id": path.stem,
+            "file_name": path.name,
+            "segments_info": [
+                {
+                    "id": int(numbers[position]),
+                    "category_id": self._category_ids[segments.classes[position]],
+                    "area": int(areas[position]),
+                    "iscrowd": 0,
+                }
+                # The official scripts stop at a segment that has no pixel.
+                for position in np.flatnonzero(areas)
+            ],
+        }
+
+
 class PanopticWriter:
-    """Write images and JSON; stuff has the number class + 1, things are numbered as they appear.
+    """Write images and JSON.
 
     Args:
         folder: made where needed.
@@ -66,9 +115,7 @@ class PanopticWriter:
         self.folder = folder
         self._parts = JsonParts(folder)
         self._layout = layout
-        self._classes = benchmark.classes
-        self._is_thing = np.array(benchmark.classes.is_thing)
-        self._number_of_id: dict[int, int] = {}  # of things of the video
+        self._images = PanopticImages(benchmark.classes.ids, benchmark.classes.is_thing)
         self._frames: list[Entry] = []  # of the video
 
     def write(self, record: Record, segments: FrameSegments) -> None:
@@ -79,51 +126,22 @@ class PanopticWriter:
         """
         if segments.frame_index not in submitted_frames(record):
             return
-        numbers = self._numbers(segments)
-        if len(np.unique(numbers)) < len(numbers):
-            raise ValueError(
-                f"Video {record['video_id']}, frame "
-                f"{record['file_names'][segments.frame_index]}: an identity is predicted twice."
-            )
-        front = front_map(segments)
         name = self._layout.image_name(record, segments.frame_index)
         path = self.folder / "pan_pred" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Position -1 is void and so reads the last entry.
-        write_rgb_values(path, np.append(numbers, 0)[front])
-        areas = np.bincount(front.ravel() + 1, minlength=len(numbers) + 1)[1:]
-        self._frames.append(
-            {
-                "image_id": path.stem,
-                "file_name": path.name,
-                "segments_info": [
-                    {
-                        "id": int(numbers[position]),
-                        "category_id": self._classes.ids[segments.classes[position]],
-                        "area": int(areas[position]),
-                        "iscrowd": 0,
-                    }
-                    # The official scripts stop at a segment that has no pixel.
-                    for position in np.flatnonzero(areas)
-                ],
-            }
-        )
+        frame_name = record["file_names"][segments.frame_index]
+        source = f"Video {record['video_id']}, frame {frame_name}"
+        self._frames.append(self._images.write(path, segments, source))
 
     def end_video(self, record: Record) -> None:
         """Keep what the JSON is to have of the video."""
         self._parts.add(record, self._layout.to_entries(record, self._frames))
-        self._number_of_id, self._frames = {}, []
+        self._images.reset()
+        self._frames = []
 
     def finish(self, records: Sequence[Record]) -> None:
         """Write the JSON."""
         self._parts.join(self.folder / "pred.json", records, head='{"annotations": [', tail="]}")
-
-    def _numbers(self, segments: FrameSegments) -> np.ndarray:
-        numbers = segments.classes + 1
-        for position in np.flatnonzero(self._is_thing[segments.classes]):
-            new = len(self._classes) + 1 + len(self._number_of_id)
-            numbers[position] = self._number_of_id.setdefault(int(segments.ids[position]), new)
-        return numbers
 
 
 class PanopticReader:
