@@ -26,7 +26,8 @@ with warnings.catch_warnings():
     from gvseg.config import load_config
     from gvseg.inference.predictor import RunSummary, VideoPredictor
     from gvseg.inference.sources import Frame, first_frames, open_source
-    from gvseg.inference.writers import FORMATS, VideoInfo, build_writers
+    from gvseg.inference.video_info import VideoInfo
+    from gvseg.inference.writers import FORMATS, USUAL_FORMATS, build_writers
     from gvseg.structures import FrameSegments
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -87,8 +88,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     add(
         "--formats",
-        default=",".join(FORMATS),
-        help="which of %(default)s to write, separated by commas (default: all)",
+        default=",".join(USUAL_FORMATS),
+        help=f"which of {', '.join(FORMATS)} to write, separated by commas (default: %(default)s)",
     )
     add("--debug", action="store_true", help="show the traceback of an error")
     add(

@@ -47,6 +47,11 @@ class ClassLegend:
     names: tuple[str, ...]
     is_thing: tuple[bool, ...]  # whether segments of the class have an identity of their own
     colors: tuple[Color, ...]
+    category_ids: tuple[int, ...] = ()  # as in the dataset's files; by default counted from 1
+
+    def __post_init__(self) -> None:
+        if not self.category_ids:
+            object.__setattr__(self, "category_ids", tuple(range(1, len(self.names) + 1)))
 
     @classmethod
     def from_metadata(cls, metadata: Metadata) -> ClassLegend:
@@ -69,10 +74,15 @@ class ClassLegend:
         thing_ids = metadata.get("thing_dataset_id_to_contiguous_id", None)
         things = set(thing_ids.values()) if thing_ids is not None else set(indices)
         colors = metadata.get(f"{kind}_colors", None) or [identity_color(i + 1) for i in indices]
+        index_of_id = (thing_ids or {}) | (
+            metadata.get("stuff_dataset_id_to_contiguous_id", None) or {}
+        )
+        id_of_index = {index: id_ for id_, index in index_of_id.items()}
         return cls(
             names=tuple(names),
             is_thing=tuple(kind == "thing" and index in things for index in indices),
             colors=tuple((int(r), int(g), int(b)) for r, g, b in colors),
+            category_ids=tuple(id_of_index.get(index, index + 1) for index in indices),
         )
 
 

@@ -228,7 +228,7 @@ def test_legend_of_a_panoptic_dataset_tells_things_from_stuff():
             stuff_dataset_id_to_contiguous_id={7: 1},
         )
     )
-    assert legend == ClassLegend(tuple(names), (True, False, True), ((1, 2, 3),) * 3)
+    assert legend == ClassLegend(tuple(names), (True, False, True), ((1, 2, 3),) * 3, (24, 7, 26))
 
 
 def test_legend_of_names_alone_has_things_and_colours():

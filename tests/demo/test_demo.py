@@ -91,6 +91,7 @@ def test_demo_writes_every_format_and_a_summary(demo, model, clip, tmp_path, cap
     assert {path.name for path in output.iterdir()} == {
         "overlay.mp4",
         "overview.png",
+        "tracks.png",
         "frames",
         "masks",
         "classes",
@@ -113,7 +114,8 @@ def test_options_bound_the_run(demo, model, clip, tmp_path):
     options = ["--max-frames", "5", "--formats", "json,video", "--frame-rate", "30000/1001"]
     assert demo.main(["--input", str(clip), "--output", str(output), *options, *model]) == 0
     assert len(frames_in(output)) == 5
-    assert {p.name for p in output.iterdir()} == {"overlay.mp4", "overview.png", "segments.json"}
+    pictures = {"overview.png", "tracks.png"}
+    assert {p.name for p in output.iterdir()} == {"overlay.mp4", "segments.json"} | pictures
     assert float(VideoSource(output / "overlay.mp4").frame_rate) == pytest.approx(29.97, abs=0.01)
 
 

@@ -9,14 +9,12 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
+from gvseg.inference.label_images import MaskWriter
+from gvseg.inference.overlay import OverlayWriter
+from gvseg.inference.segment_files import JsonWriter
 from gvseg.inference.sources import Frame, VideoSource
-from gvseg.inference.writers import (
-    JsonWriter,
-    MaskWriter,
-    OverlayWriter,
-    VideoInfo,
-    build_writers,
-)
+from gvseg.inference.video_info import VideoInfo
+from gvseg.inference.writers import build_writers
 from gvseg.structures import FrameSegments
 from gvseg.visualization import ClassLegend, draw_segments
 from tests.inference.painted_video import LEGEND, NAMES, crossing_video, paint, true_segments
@@ -143,7 +141,7 @@ def test_overlay_is_drawn_once_for_all_files(tmp_path, monkeypatch):
         num_drawn += 1
         return draw_segments(*arguments)
 
-    monkeypatch.setattr("gvseg.inference.writers.draw_segments", counting)
+    monkeypatch.setattr("gvseg.inference.overlay.draw_segments", counting)
     images = crossing_video(4)
     write_all(build_writers(tmp_path, ["video", "frames"]), images)
     assert num_drawn == 4
@@ -156,11 +154,14 @@ def test_overlay_is_drawn_once_for_all_files(tmp_path, monkeypatch):
 
 def test_formats_choose_the_files(tmp_path):
     for formats, expected in [
-        (["video"], {"overview.png", "overlay.mp4"}),
-        (["frames", "json"], {"overview.png", "frames", "segments.json"}),
-        (["masks"], {"overview.png", "masks", "classes"}),
-        ([], {"overview.png"}),
+        (["video"], {"overlay.mp4"}),
+        (["frames", "json"], {"frames", "segments.json"}),
+        (["masks"], {"masks", "classes"}),
+        (["csv", "npz", "semantic"], {"tracks.csv", "npz", "semantic"}),
+        (["panoptic", "coco_panoptic", "davis"], {"panoptic", "coco_panoptic", "davis"}),
+        ([], set()),
     ]:
+        expected |= {"overview.png", "tracks.png"}
         folder = tmp_path / "-".join(["out", *formats])
         writers = build_writers(folder, formats)
         write_all(writers, crossing_video(2))
@@ -223,7 +224,7 @@ def test_files_of_a_killed_run_are_valid(tmp_path):
 
 
 def test_overlay_writer_lists_files_of_all_sinks(tmp_path):
-    (overlay,) = build_writers(tmp_path, ["video", "frames"])
+    overlay, _ = build_writers(tmp_path, ["video", "frames"])
     assert isinstance(overlay, OverlayWriter)
     write_all([overlay], crossing_video(1))
     assert {path.name for path in overlay.files} == {"overview.png", "overlay.mp4", "frames"}
