@@ -24,8 +24,10 @@ with warnings.catch_warnings():
     from detectron2.config import CfgNode
 
     from gvseg.config import load_config
+    from gvseg.inference.frame_selection import first_frames
+    from gvseg.inference.frames import Frame
     from gvseg.inference.predictor import RunSummary, VideoPredictor
-    from gvseg.inference.sources import Frame, first_frames, open_source
+    from gvseg.inference.sources import open_source
     from gvseg.inference.video_info import VideoInfo
     from gvseg.inference.writers import FORMATS, USUAL_FORMATS, build_writers
     from gvseg.structures import FrameSegments

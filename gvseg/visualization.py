@@ -122,6 +122,14 @@ def draw_segments(
     return picture
 
 
+def paint_segments(segments: FrameSegments, legend: ClassLegend) -> np.ndarray:
+    """Return the segments alone on black, in their colours: (H, W, 3) uint8 RGB."""
+    # The last row of the table serves pixels without segment, -1.
+    return np.append(_colors(segments, legend), [BLACK], axis=0).astype(np.uint8)[
+        _topmost(segments)
+    ]
+
+
 def label_segments(
     picture: np.ndarray,
     segments: FrameSegments,

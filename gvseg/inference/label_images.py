@@ -11,8 +11,8 @@ from gvseg.data.frames import write_image
 from gvseg.data.segments import front_map
 from gvseg.evaluation.overlaps import take_segments
 from gvseg.evaluation.submissions.object_images import object_image
+from gvseg.inference.frames import Frame
 from gvseg.inference.pictures import png_name, write_png
-from gvseg.inference.sources import Frame
 from gvseg.inference.video_info import VideoInfo
 from gvseg.structures import FrameSegments
 

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
-from gvseg.inference.sources import Frame
+from gvseg.inference.frames import Frame
 
 ENCODER = "libx264"
 DEFAULT_FRAME_RATE = Fraction(25)  # of sources without a clock
@@ -148,12 +148,14 @@ class ContactSheet:
 
     def open(self, size: tuple[int, int], frame_rate: Fraction | None) -> None:
         self._stride = 1
+        self._num_frames = 0
         self._thumbnails: list[np.ndarray] = []
         scale = min(THUMBNAIL_WIDTH / size[1], 1)
         self._thumbnail_size = max(round(size[1] * scale), 1), max(round(size[0] * scale), 1)
 
     def write(self, frame: Frame, picture: np.ndarray) -> None:
-        if frame.index % self._stride:
+        self._num_frames += 1
+        if (self._num_frames - 1) % self._stride:
             return
         if len(self._thumbnails) == 2 * self.num_pictures:
             self._thumbnails = self._thumbnails[::2]

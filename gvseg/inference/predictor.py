@@ -22,8 +22,9 @@ from gvseg.checkpoint import checkpoint_file, load_weights
 from gvseg.data.exemplars import check_exemplar
 from gvseg.inference.association import build_association
 from gvseg.inference.exemplar_tracking import ExemplarTracker
+from gvseg.inference.frames import Frame, check_array
 from gvseg.inference.prefetch import Prefetcher
-from gvseg.inference.sources import Frame, FrameSource, check_array, open_source
+from gvseg.inference.sources import FrameSource, open_source
 from gvseg.inference.stopwatch import Stopwatch
 from gvseg.inference.video_info import VideoInfo, Writer
 from gvseg.inference.video_runner import RunnerSettings, Segmenter, VideoRunner

@@ -12,8 +12,8 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from gvseg.evaluation.submissions.track_json import run_lengths
+from gvseg.inference.frames import Frame
 from gvseg.inference.json_files import GrowingJson
-from gvseg.inference.sources import Frame
 from gvseg.inference.video_info import VideoInfo
 from gvseg.structures import FrameSegments
 

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from gvseg.data.frames import write_image
+from gvseg.inference.frames import Frame
 from gvseg.inference.json_files import JoinSchedule
-from gvseg.inference.sources import Frame
 from gvseg.inference.video_info import VideoInfo
 from gvseg.structures import FrameSegments
 from gvseg.visualization import ClassLegend, Color, bold_font, identity_color
@@ -98,7 +98,7 @@ class TimelineWriter:
         rows = [(key, self._tracks[key]) for key in shown]
         num_hidden = len(self._tracks) - len(shown)
         frames = (self._first_index, self._last_index, self._schedule.num_frames)
-        title = f"{self._video.name}: {frames[2]} frames, {len(self._tracks)} rows"
+        title = f"{self._video.name}: {frames[2]} frames, {len(self._tracks)} tracks"
         if num_hidden:
             title += f", of which the {len(shown)} seen longest"
         write_image(self.path, draw_timeline(title, rows, frames, self._video.legend))

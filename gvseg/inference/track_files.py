@@ -18,6 +18,7 @@ from gvseg.evaluation.overlaps import TrackScores, take_segments
 from gvseg.evaluation.submissions.burst_json import frame_tracks
 from gvseg.evaluation.submissions.panoptic import PanopticImages
 from gvseg.evaluation.submissions.track_json import run_lengths
+from gvseg.inference.frames import Frame
 from gvseg.inference.json_files import (
     GrowingJson,
     JoinSchedule,
@@ -25,7 +26,6 @@ from gvseg.inference.json_files import (
     write_json,
 )
 from gvseg.inference.pictures import png_name
-from gvseg.inference.sources import Frame
 from gvseg.inference.video_info import VideoInfo
 from gvseg.structures import FrameSegments
 from gvseg.visualization import ClassLegend

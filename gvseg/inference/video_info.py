@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
-from gvseg.inference.sources import Frame
+from gvseg.inference.frames import Frame
 from gvseg.structures import FrameSegments
 from gvseg.visualization import ClassLegend
 

@@ -42,11 +42,19 @@ FORMATS = ("video", "frames", *WRITERS)
 USUAL_FORMATS = ("video", "frames", "masks", "json")
 
 
-def build_writers(folder: str | Path, formats: Iterable[str]) -> list[Writer]:
+def build_writers(
+    folder: str | Path, formats: Iterable[str], *, view: str = "overlay", trail: int = 0
+) -> list[Writer]:
     """Return writers of the formats named into one folder, and of `overview.png` and `tracks.png`.
 
+    Args:
+        folder: made where needed.
+        formats: of `FORMATS`.
+        view: of the pictures, of `VIEWS`.
+        trail: frames of which the pictures show the way of each object, 0 for none.
+
     Raises:
-        ValueError: a format that does not exist.
+        ValueError: a format or a view that does not exist.
         OSError: the folder cannot be made or written to.
     """
     chosen = set(formats)
@@ -59,7 +67,10 @@ def build_writers(folder: str | Path, formats: Iterable[str]) -> list[Writer]:
         sinks.append(VideoFile(folder / "overlay.mp4"))
     if "frames" in chosen:
         sinks.append(PngFolder(folder / "frames"))
-    writers: list[Writer] = [OverlayWriter(sinks), TimelineWriter(folder / "tracks.png")]
+    writers: list[Writer] = [
+        OverlayWriter(sinks, view=view, trail=trail),
+        TimelineWriter(folder / "tracks.png"),
+    ]
     writers += [make(folder) for name, make in WRITERS.items() if name in chosen]
     return writers
 

@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
+from gvseg.inference.frames import OnBadFrame
 from gvseg.inference.sources import (
     ArraySource,
     CameraSource,
     ImageSource,
     VideoSource,
-    first_frames,
     open_source,
 )
 
@@ -31,10 +31,16 @@ def write_images(folder, names, size=(48, 64)):
 
 
 def write_video(
-    path, num_frames=6, rate=Fraction(25), ticks=None, codec="libx264", pixels="yuv420p"
+    path,
+    num_frames=6,
+    rate=Fraction(25),
+    ticks=None,
+    codec="libx264",
+    pixels="yuv420p",
+    options=None,
 ):
     """Encode frames at their `ticks` of 1/1000 s, by default at a constant rate."""
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(codec, rate=rate)
         stream.height, stream.width = 48, 64
         stream.pix_fmt = pixels
@@ -147,15 +153,6 @@ def test_arrays_from_a_list_or_an_iterator():
 def test_source_is_passed_through():
     source = ArraySource([picture(0)])
     assert open_source(source) is source
-
-
-def test_first_frames_ends_early():
-    source = first_frames(ArraySource([picture(index) for index in range(5)]), 3)
-    assert (source.num_frames, source.size) == (3, (48, 64))
-    assert brightness(source) == [0, 1, 2]
-    assert first_frames(ArraySource([picture(0)]), 9).num_frames == 1
-    with pytest.raises(ValueError, match="limited to 0 frames"):
-        first_frames(source, 0)
 
 
 class FakeCapture:
@@ -313,3 +310,42 @@ def test_damaged_frame_of_a_video_is_told_by_its_index(tmp_path):
     assert [next(frames).index for _ in range(4)] == [0, 1, 2, 3]
     with pytest.raises(OSError, match=r"Frame 4 of .*broken\.avi is unreadable"):
         next(frames)
+    skipped = list(open_source(path, on_bad_frame=OnBadFrame.SKIP))
+    assert [frame.index for frame in skipped] == [0, 1, 2, 3, 5]
+    assert brightness(skipped) == [0, 1, 2, 3, 5]
+    repeated = list(open_source(path, on_bad_frame=OnBadFrame.REPEAT))
+    assert [frame.index for frame in repeated] == [0, 1, 2, 3, 4, 5]
+    assert brightness(repeated) == [0, 1, 2, 3, 3, 5]
+    assert repeated[4].timestamp == pytest.approx(4 / 25)
+
+
+def test_truncated_video_is_told_where_it_ends(tmp_path):
+    path = write_video(tmp_path / "cut.mp4", num_frames=12, options={"movflags": "+faststart"})
+    path.write_bytes(path.read_bytes()[:-80])  # the last five frames or so
+    with pytest.raises(OSError, match=r"Frame \d+ of .*cut\.mp4 is missing"):
+        list(open_source(path))
+    whole = list(open_source(path, on_bad_frame=OnBadFrame.SKIP))
+    assert 0 < len(whole) < 12
+    assert [frame.index for frame in whole] == brightness(whole)
+
+
+def test_bad_images_are_skipped_or_repeated_if_that_is_wanted(tmp_path, caplog):
+    folder = write_images(tmp_path / "clip", [f"{index}.png" for index in range(5)])
+    for index in (0, 3):
+        (folder / f"{index}.png").write_bytes(b"no image")
+    skipped = list(open_source(folder, on_bad_frame=OnBadFrame.SKIP))
+    assert [frame.index for frame in skipped] == brightness(skipped) == [1, 2, 4]
+    assert "3.png cannot be read" in caplog.text
+    rate = Fraction(10)
+    repeated = list(open_source(folder, frame_rate=rate, on_bad_frame=OnBadFrame.REPEAT))
+    assert [frame.index for frame in repeated] == [1, 2, 3, 4]  # before 1 there is none to repeat
+    assert brightness(repeated) == [1, 2, 2, 4]
+    assert [frame.timestamp for frame in repeated] == [0.1, 0.2, 0.3, 0.4]
+    with pytest.raises(OSError, match=r"0\.png cannot be read"):
+        open_source(folder)
+
+
+def test_folder_of_nothing_but_bad_images_is_told(tmp_path):
+    (tmp_path / "0.png").write_bytes(b"no image")
+    with pytest.raises(OSError, match=r"No image of .* can be read, .*0\.png to begin with"):
+        open_source(tmp_path, on_bad_frame=OnBadFrame.SKIP)
