@@ -24,7 +24,7 @@ from gvseg.modeling.task_oriented.cues import Guide, PredictedGuide, ShapePositi
 from gvseg.modeling.task_oriented.exemplars import exemplar_points
 from gvseg.modeling.task_oriented.learning import Segmented, TaskOrientedLearning
 from gvseg.modeling.task_oriented.query_init import QueryRequest
-from gvseg.structures import ClipTargets, TubePrediction
+from gvseg.structures import ClipTargets, ObjectFeatures, TubePrediction
 from gvseg.tasks import Task, model_task
 
 NORMS = ("", "GN", "LN", "BN", "SyncBN", "FrozenBN")  # of the pixel decoder
@@ -297,37 +297,18 @@ class GvSeg(nn.Module):
             guide: of the decoder; by default the queries' own masks, where the model has cues.
         """
         requests = requests or [self._default_request()] * len(frames)
-        batch, num_frames = frames.shape[:2]
-        frames = frames.flatten(0, 1)
-        # Gradients keep the activations of all frames anyway, and batch norms want them together.
-        at_once = self.training or torch.is_grad_enabled()
-        per_step = len(frames) if at_once else self.frames_per_step
-        steps = [self.pixel_decoder(self.backbone(part)) for part in frames.split(per_step)]
-        # By level, then the mask features, each for all frames again.
-        maps = [
-            torch.cat(parts).unflatten(0, (batch, num_frames))
-            for parts in zip(*([*levels, masks] for levels, masks in steps), strict=True)
-        ]
-        levels, mask_features = self.query_decoder.project(maps[:-1]), maps[-1]
-        objects = [request.read(levels[-1][index]) for index, request in enumerate(requests)]
-        queries = [
-            QueryRequest(
-                classes=self.label_sets.semantic_rows(request.label_set, request.task),
-                objects=of_clip,
-                fills_with_cells=request.task.has_instances,
-            )
-            for request, of_clip in zip(requests, objects, strict=True)
-        ]
+        levels, mask_features = self._features(frames)
         features = levels[-1]
-        sets = [request.label_set for request in requests]
-        tasks = [request.task for request in requests]
+        objects = [request.read(features[index]) for index, request in enumerate(requests)]
+        # Which request each clip of the decoder answers.
+        owner = list(range(len(requests)))
         if self.fold_frames:
+            owner = [index for index in owner for _ in range(frames.shape[1])]
             *levels, mask_features = (
                 part.flatten(0, 1)[:, None] for part in (*levels, mask_features)
             )
-            queries = [entry for entry in queries for _ in range(num_frames)]
-            sets = [entry for entry in sets for _ in range(num_frames)]
-            tasks = [entry for entry in tasks for _ in range(num_frames)]
+        sets = [requests[index].label_set for index in owner]
+        tasks = [requests[index].task for index in owner]
         if guide is None and self.cues is not None:
             is_cued = self.label_sets.cued_classes(sets, tasks, self.cues.segments)
             guide = PredictedGuide(self.cues, is_cued)
@@ -335,13 +316,36 @@ class GvSeg(nn.Module):
             levels,
             mask_features,
             with_intermediate=with_intermediate,
-            requests=queries,
+            requests=[self._query_request(requests[index], objects[index]) for index in owner],
             columns=self.label_sets.head_columns(sets),
             guide=guide,
         )
         prediction.objects = objects
         prediction.features = features
         return prediction
+
+    def _features(self, frames: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return feature levels (B, T, C, h, w), coarse to fine, and mask features of frames."""
+        size = frames.shape[:2]
+        frames = frames.flatten(0, 1)
+        # Gradients keep the activations of all frames anyway, and batch norms want them together.
+        at_once = self.training or torch.is_grad_enabled()
+        per_step = len(frames) if at_once else self.frames_per_step
+        steps = [self.pixel_decoder(self.backbone(part)) for part in frames.split(per_step)]
+        # By level, then the mask features, each for all frames again.
+        *levels, mask_features = (
+            torch.cat(parts).unflatten(0, size)
+            for parts in zip(*([*levels, masks] for levels, masks in steps), strict=True)
+        )
+        return self.query_decoder.project(levels), mask_features
+
+    def _query_request(self, request: ClipRequest, objects: ObjectFeatures | None) -> QueryRequest:
+        """Return what the queries of a clip start from, as its task asks."""
+        return QueryRequest(
+            classes=self.label_sets.semantic_rows(request.label_set, request.task),
+            objects=objects,
+            fills_with_cells=request.task.has_instances,
+        )
 
     def _default_request(self) -> ClipRequest:
         if self.task is None or len(self.label_sets.is_thing) > 1:
