@@ -11,8 +11,7 @@ import argparse
 import logging
 import sys
 import warnings
-from collections.abc import Sequence
-from fractions import Fraction
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -24,12 +23,15 @@ with warnings.catch_warnings():
     from detectron2.config import CfgNode
 
     from gvseg.config import load_config
-    from gvseg.inference.frame_selection import first_frames
-    from gvseg.inference.frames import Frame
+    from gvseg.inference.command_line import build_parser
+    from gvseg.inference.exemplar_options import point_out
+    from gvseg.inference.frame_selection import first_frames, peek, select_frames, shrink_frames
+    from gvseg.inference.frames import Frame, OnBadFrame
+    from gvseg.inference.picking import check_display, pick
     from gvseg.inference.predictor import RunSummary, VideoPredictor
-    from gvseg.inference.sources import open_source
+    from gvseg.inference.sources import FrameSource, open_source
     from gvseg.inference.video_info import VideoInfo
-    from gvseg.inference.writers import FORMATS, USUAL_FORMATS, build_writers
+    from gvseg.inference.writers import build_writers
     from gvseg.structures import FrameSegments
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,74 +47,37 @@ STAGE_TITLES = {
 
 
 class ProgressBar:
-    """Show how far a run is and how fast; silent where standard error is no terminal."""
+    """Show how far all runs are and how fast; silent where standard error is no terminal.
 
-    def __init__(self) -> None:
+    Args:
+        sources: of all runs.
+    """
+
+    def __init__(self, sources: Sequence[FrameSource]) -> None:
         self.files: list[Path] = []
+        self._num_videos = len(sources)
+        self._num_opened = 0
+        lengths = [source.num_frames for source in sources]
+        known = [length for length in lengths if length is not None]
+        total = sum(known) if len(known) == len(lengths) else None
+        self._bar = tqdm(total=total, unit="frame", disable=None)
 
     def open(self, video: VideoInfo) -> None:
-        self._bar = tqdm(desc=video.name, total=video.num_frames, unit="frame", disable=None)
+        self._num_opened += 1
+        place = f" ({self._num_opened} of {self._num_videos})" if self._num_videos > 1 else ""
+        self._bar.set_description(f"{video.name}{place}")
 
     def write(self, frame: Frame, segments: FrameSegments) -> None:
         self._bar.update()
 
     def close(self) -> None:
-        self._bar.close()
+        if self._num_opened == self._num_videos:
+            self._bar.close()
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the options of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add(
-        "--input",
-        default=str(CLIP),
-        help="video file, folder of images, glob in quotes, image, or number of a camera "
-        "(default: the bundled clip)",
-    )
-    add("--output", type=Path, default=Path("output/demo"), help="folder (default: %(default)s)")
-    add("--config-file", type=Path, help="YAML of the model (default: that of the bundled model)")
-    add("--weights", help="checkpoint (default: MODEL.WEIGHTS of --config-file, or the bundled)")
-    add(
-        "--score-threshold",
-        type=float,
-        default=0.5,
-        help="objects below are neither shown nor written, 0 to 1 (default: %(default)s)",
-    )
-    add("--device", choices=("cpu", "cuda"), help="default: cuda where there is a GPU")
-    add("--max-frames", type=int, help="stop after this many")
-    add(
-        "--frame-rate",
-        type=frame_rate,
-        help="frames per second of a folder or glob, such as 10 or 30000/1001 (default: 25)",
-    )
-    add(
-        "--formats",
-        default=",".join(USUAL_FORMATS),
-        help=f"which of {', '.join(FORMATS)} to write, separated by commas (default: %(default)s)",
-    )
-    add("--debug", action="store_true", help="show the traceback of an error")
-    add(
-        "--opts",
-        nargs=argparse.REMAINDER,
-        default=[],
-        metavar="KEY VALUE",
-        help="config keys and values, at the end of the line",
-    )
-    return parser.parse_args(arguments)
-
-
-def frame_rate(text: str) -> Fraction:
-    """Return the rate that a text such as 25, 12.5 or 30000/1001 gives, in frames per second."""
-    try:
-        rate = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        rate = Fraction(0)
-    if rate <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0, such as 30000/1001")
-    return rate
+    return build_parser(__doc__, str(CLIP)).parse_args(arguments)
 
 
 def build_config(options: argparse.Namespace) -> CfgNode:
@@ -138,19 +103,74 @@ def build_config(options: argparse.Namespace) -> CfgNode:
     return cfg
 
 
-def run(options: argparse.Namespace) -> RunSummary:
-    """Segment the input and write the results."""
+def open_input(name: str, options: argparse.Namespace) -> FrameSource:
+    """Return the frames of an input that the options ask for, at their original size."""
+    source = open_source(
+        name, frame_rate=options.frame_rate, on_bad_frame=OnBadFrame(options.on_bad_frame)
+    )
+    source = select_frames(source, start=options.start, end=options.end, every=options.every)
+    return source if options.max_frames is None else first_frames(source, options.max_frames)
+
+
+def check_exemplars(options: argparse.Namespace, source: FrameSource) -> None:
+    """Raise a ValueError unless exemplars are in frames that are read."""
+    num_frames = sys.maxsize if source.num_frames is None else source.num_frames
+    stop = min(options.start + num_frames * options.every, sys.maxsize)
+    for exemplar in options.exemplars:
+        if exemplar.frame_index not in range(options.start, stop, options.every):
+            raise ValueError(
+                f"An object is pointed out in frame {exemplar.frame_index}, which is not among "
+                "those that --start, --end, --every and --max-frames take."
+            )
+
+
+def run(options: argparse.Namespace) -> Iterator[RunSummary]:
+    """Segment each input and write the results."""
     cfg = build_config(options)
-    source = open_source(options.input, frame_rate=options.frame_rate)
-    if options.max_frames is not None:
-        source = first_frames(source, options.max_frames)
+    if options.interactive:
+        check_display()
+    if (options.exemplars or options.interactive) and len(options.input) > 1:
+        raise ValueError("Objects are pointed out in one input; give the others runs of their own.")
+    sources = [open_input(name, options) for name in options.input]
+    check_exemplars(options, sources[0])
     formats = [name.strip() for name in options.formats.split(",") if name.strip()]
-    writers = build_writers(options.output, formats)
+    prepared = [
+        build_writers(folder, formats, view=options.view, trail=options.trail)
+        for folder in output_folders(options.output, sources)
+    ]
     predictor = VideoPredictor(cfg)
-    length = "" if source.num_frames is None else f", {source.num_frames} frames"
-    height, width = source.size
-    say(f"Segmenting {source.name}: {width}x{height} pixels{length}, on {cfg.MODEL.DEVICE}.")
-    return predictor.run(source, [*writers, ProgressBar()])
+    progress = ProgressBar(sources)
+    for source, writers in zip(sources, prepared, strict=True):
+        length = "" if source.num_frames is None else f", {source.num_frames} frames"
+        height, width = source.size
+        say(f"Segmenting {source.name}: {width}x{height} pixels{length}, on {cfg.MODEL.DEVICE}.")
+        predictor.reset()
+        yield predictor.run(prepare(source, predictor, options), [*writers, progress])
+
+
+def prepare(
+    source: FrameSource, predictor: VideoPredictor, options: argparse.Namespace
+) -> FrameSource:
+    """Return the frames at the size that is asked for, with their objects pointed out."""
+    original = source.size
+    if options.max_size is not None:
+        source = shrink_frames(source, options.max_size)
+    point_out(predictor, options.exemplars, original=original, size=source.size)
+    if options.interactive:
+        first, source = peek(source)
+        point_out(predictor, pick(first), original=source.size, size=source.size)
+    return source
+
+
+def output_folders(folder: Path, sources: Sequence[FrameSource]) -> list[Path]:
+    """Return where the results of each source go: one folder, or one below it for each."""
+    if len(sources) == 1:
+        return [folder]
+    names: list[str] = []
+    for source in sources:
+        num_alike = sum(name.partition("~")[0] == source.name for name in names)
+        names.append(f"{source.name}~{num_alike + 1}" if num_alike else source.name)
+    return [folder / name for name in names]
 
 
 def describe(summary: RunSummary) -> str:
@@ -163,7 +183,8 @@ def describe(summary: RunSummary) -> str:
     for stage, title in STAGE_TITLES.items():
         seconds = summary.stage_seconds[stage]
         each = 1000 * seconds / max(summary.num_frames, 1)
-        lines.append(f"  {title:<23}{each:8.1f} ms a frame")
+        alone = summary.num_frames / max(seconds, 1e-9)
+        lines.append(f"  {title:<23}{each:8.1f} ms a frame{alone:10.1f} frames per second")
     return "\n".join([*lines, "Written:", *(f"  {file}" for file in summary.files)])
 
 
@@ -178,7 +199,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_arguments(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
-        say(describe(run(options)))
+        for summary in run(options):
+            say(describe(summary))
     except KeyboardInterrupt:
         sys.stderr.write(f"Stopped; what was written to {options.output} stays.\n")
         return 130

@@ -65,6 +65,33 @@ class _FirstFrames:
         return itertools.islice(self._source, self._limit)
 
 
+class _Peeked:
+    """Another source whose first frame was read already."""
+
+    def __init__(self, source: FrameSource, frames: Iterator[Frame]) -> None:
+        self._frames = frames
+        self.name = source.name
+        self.num_frames = source.num_frames
+        self.frame_rate = source.frame_rate
+        self.size = source.size
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self._frames
+
+
+def peek(source: FrameSource) -> tuple[Frame, FrameSource]:
+    """Return the first frame, and a source that gives all frames once, that one too.
+
+    Raises:
+        ValueError: there is no frame.
+    """
+    frames = iter(source)
+    first = next(frames, None)
+    if first is None:
+        raise ValueError(f"{source.name} has no frames.")
+    return first, _Peeked(source, itertools.chain([first], frames))
+
+
 def first_frames(source: FrameSource, limit: int) -> FrameSource:
     """Return a source that ends after `limit` frames.
 

@@ -19,8 +19,10 @@ from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.modeling import META_ARCH_REGISTRY
 
+from gvseg.inference.exemplar_options import PointedOut
 from gvseg.inference.sources import VideoSource
 from tests.inference.painted_video import LEGEND, ColorSegmenter, crossing_video
+from tests.inference.test_exemplar_tracking import ColorFollower
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "demo" / "demo.py"
@@ -147,7 +149,7 @@ def test_video_file_keeps_its_rate(demo, model, clip, tmp_path):
 def test_defaults_are_the_bundled_clip_config_and_weights(demo):
     options = demo.parse_arguments([])
     cfg = demo.build_config(options)
-    assert VideoSource(options.input).num_frames == 90
+    assert VideoSource(*options.input).num_frames == 90
     assert str(demo.WEIGHTS) == cfg.MODEL.WEIGHTS
     assert cfg.MODEL.GVSEG.TEST.SCORE_THRESHOLD == cfg.MODEL.LINKER.BIRTH_SCORE == 0.5
 
@@ -195,6 +197,14 @@ MISTAKES = {
     "output in the way": (["--output", "{0}/text.mp4"], r"text\.mp4 cannot be written"),
     "unknown format": (["--formats", "json,gif"], "Unknown format 'gif'"),
     "threshold": (["--score-threshold", "50"], r"--score-threshold is 50\.0; give 0 to 1"),
+    "no such frame": (["--start", "40"], "has 12 frames, so none is frame 40"),
+    "objects for another task": (["--point", "3,4@0"], r"for the task evs, but .*TASK is vis"),
+    "object in no frame": (
+        ["--every", "2", "--box", "1,1,9,9@3"],
+        "pointed out in frame 3, which is not among those",
+    ),
+    "objects in two inputs": (["--point", "3,4", "--input", "{0}/zero.avi", "{0}"], "one input"),
+    "no window": (["--interactive"], "--interactive needs (windows|a display)"),
     "no frames wanted": (["--max-frames", "0"], "limited to 0 frames"),
 }
 
@@ -276,6 +286,41 @@ def test_interrupted_run_keeps_its_files(demo, model, clip, tmp_path, capsys, mo
     assert 0 < len(frames_in(output)) < 12
 
 
+def test_several_inputs_have_a_folder_each(demo, model, clip, tmp_path, capsys):
+    output, second = tmp_path / "result", tmp_path / "more" / "clip"
+    second.mkdir(parents=True)
+    for name in ("0.png", "1.png"):
+        (second / name).write_bytes((clip / name).read_bytes())
+    inputs = ["--input", str(clip), str(second), str(clip / "3.png")]
+    assert demo.main([*inputs, "--output", str(output), "--formats", "json", *model]) == 0
+    assert {path.name: len(frames_in(path)) for path in output.iterdir()} == {
+        "clip": 12,
+        "clip~2": 2,
+        "3": 1,
+    }
+    assert capsys.readouterr().out.count("frames per second; ") == 3
+
+
+def test_part_of_the_frames_and_smaller_ones(demo, model, clip, tmp_path):
+    output = tmp_path / "result"
+    part = ["--start", "2", "--end", "10", "--every", "3", "--max-size", "48"]
+    options = ["--formats", "json,masks", *part, *model]
+    assert demo.main(["--input", str(clip), "--output", str(output), *options]) == 0
+    assert [frame["frame_index"] for frame in frames_in(output)] == [2, 5, 8]
+    assert cv2.imread(str(output / "masks" / "00005.png")).shape == (32, 48, 3)
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"), [("skip", [*range(7), *range(8, 12)]), ("repeat", list(range(12)))]
+)
+def test_bad_frame_is_skipped_or_repeated(demo, model, clip, tmp_path, policy, expected):
+    (clip / "7.png").write_bytes(b"no image")
+    output = tmp_path / "result"
+    options = ["--formats", "json", "--on-bad-frame", policy, *model]
+    assert demo.main(["--input", str(clip), "--output", str(output), *options]) == 0
+    assert [frame["frame_index"] for frame in frames_in(output)] == expected
+
+
 def run_script(*arguments):
     return subprocess.run(
         [sys.executable, str(DEMO), *arguments],
@@ -301,5 +346,63 @@ def test_help_explains_every_option(demo, capsys):
         demo.main(["--help"])
     assert finished.value.code == 0
     explained = capsys.readouterr().out
-    for option in vars(demo.parse_arguments([])):
-        assert f"--{option.replace('_', '-')}" in explained
+    for action in demo.build_parser(None, "")._actions:
+        assert action.help
+        assert action.option_strings[-1] in explained
+
+
+@META_ARCH_REGISTRY.register()
+class FollowingSegmenter(ColorFollower):
+    """A `ColorFollower` that a config can name."""
+
+    def __init__(self, cfg: CfgNode) -> None:
+        super().__init__()
+
+
+@pytest.fixture
+def follower(tmp_path):
+    """Options that choose the segmenter of objects that are pointed out."""
+    MetadataCatalog.get(DATASET).set(thing_classes=["object"], thing_colors=[(255, 0, 0)])
+    config = tmp_path / "follower.yaml"
+    config.write_text(
+        "VERSION: 2\n"
+        "MODEL:\n  META_ARCHITECTURE: FollowingSegmenter\n  SEM_SEG_HEAD: {NUM_CLASSES: 1}\n"
+        "  GVSEG: {TASK: evs, TEST: {WINDOW: 1}}\n"
+        "INPUT:\n  FORMAT: RGB\n  MIN_SIZE_TEST: 0\n"
+        f"DATASETS:\n  TEST: [{DATASET}]\n"
+    )
+    weights = tmp_path / "follower.safetensors"
+    save_file(ColorSegmenter().state_dict(), weights)
+    yield ["--config-file", str(config), "--weights", str(weights), "--device", "cpu"]
+    MetadataCatalog.remove(DATASET)
+
+
+def test_objects_of_the_command_line_are_followed_in_its_order(demo, follower, clip, tmp_path):
+    mask = np.zeros((64, 96), np.uint8)
+    mask[44:60, 40:56] = 255  # blue
+    cv2.imwrite(str(tmp_path / "blue.png"), mask)
+    output = tmp_path / "result"
+    objects = ["--box", "60,20,76,36@1", "--point", "8,16", "--mask", f"{tmp_path}/blue.png@3"]
+    options = ["--output", str(output), "--formats", "json,csv", *objects, *follower]
+    assert demo.main(["--input", str(clip), *options]) == 0
+    seen = [{s["identity"] for s in frame["segments"]} for frame in frames_in(output)[:5]]
+    assert seen == [{2}, {1, 2}, {1, 2}, {1, 2, 3}, {1, 2, 3}]
+    boxes = {s["identity"]: s["bbox"] for s in frames_in(output)[4]["segments"]}
+    for identity, (left, top) in {1: (48, 20), 2: (16, 8), 3: (40, 44)}.items():
+        np.testing.assert_allclose(boxes[identity][:2], (left, top), atol=1)
+
+
+def test_objects_picked_with_the_mouse_are_followed(demo, follower, clip, tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "check_display", lambda: None)
+    monkeypatch.setattr(demo, "pick", lambda frame: [PointedOut(frame.index, box=(42, 46, 50, 50))])
+    output = tmp_path / "result"
+    options = ["--interactive", "--start", "2", "--output", str(output), "--formats", "json"]
+    assert demo.main(["--input", str(clip), *options, *follower]) == 0
+    frames = frames_in(output)
+    assert [frame["frame_index"] for frame in frames] == list(range(2, 12))
+    assert all(len(frame["segments"]) == 1 for frame in frames)
+
+
+def test_objects_have_to_be_pointed_out(demo, follower, clip, tmp_path, capsys):
+    assert demo.main(["--input", str(clip), "--output", str(tmp_path / "r"), *follower]) == 1
+    assert "No object is pointed out" in error_line(capsys)

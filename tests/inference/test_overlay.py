@@ -58,9 +58,8 @@ def test_masks_alone_have_the_colour_of_their_identity_in_every_frame():
 def test_trail_goes_through_the_last_places_and_no_further():
     places = [(0, 10 * t, 6, 10 * t + 6) for t in range(8)]
     pictures = pictures_of([paint((64, 96), {0: box}) for box in places], view="masks", trail=3)
-    assert (
-        pictures[-1][1:5, 55:72].any((0, 2)).all()
-    )  # from the middle of frame 5 to that of frame 7
+    # From the middle of frame 5 to that of frame 7.
+    assert pictures[-1][1:5, 55:72].any((0, 2)).all()
     assert not pictures[-1][:, :50].any()
 
 
