@@ -162,7 +162,7 @@ def label_segments(
             labels.tag([*scored, named, identity], box, tuple(colors[position].tolist()))
         elif mask.mean() >= SMALLEST_STUFF:
             labels.name(name, box, mask)
-    return np.asarray(canvas)
+    return np.array(canvas)
 
 
 def _colors(segments: FrameSegments, legend: ClassLegend) -> np.ndarray:

@@ -1,6 +1,5 @@
 """The demo's own command line, with a segmenter that needs no training, and its exit statuses."""
 
-import importlib.util
 import json
 import os
 import re
@@ -19,10 +18,8 @@ from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.modeling import META_ARCH_REGISTRY
 
-from gvseg.inference.exemplar_options import PointedOut
 from gvseg.inference.sources import VideoSource
-from tests.inference.painted_video import LEGEND, ColorSegmenter, crossing_video
-from tests.inference.test_exemplar_tracking import ColorFollower
+from tests.inference.painted_video import LEGEND, ColorSegmenter
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "demo" / "demo.py"
@@ -36,14 +33,6 @@ class PaintedSegmenter(ColorSegmenter):
     def __init__(self, cfg: CfgNode) -> None:
         super().__init__()
         self.query_decoder.weight.zero_()
-
-
-@pytest.fixture(scope="module")
-def demo():
-    spec = importlib.util.spec_from_file_location("demo", DEMO)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -64,15 +53,6 @@ def model(tmp_path):
     save_file(ColorSegmenter().state_dict(), weights)
     yield ["--config-file", str(config), "--weights", str(weights), "--device", "cpu"]
     MetadataCatalog.remove(DATASET)
-
-
-@pytest.fixture
-def clip(tmp_path):
-    folder = tmp_path / "clip"
-    folder.mkdir()
-    for index, image in enumerate(crossing_video(12)):
-        cv2.imwrite(str(folder / f"{index}.png"), image[..., ::-1])
-    return folder
 
 
 def frames_in(output):
@@ -349,60 +329,3 @@ def test_help_explains_every_option(demo, capsys):
     for action in demo.build_parser(None, "")._actions:
         assert action.help
         assert action.option_strings[-1] in explained
-
-
-@META_ARCH_REGISTRY.register()
-class FollowingSegmenter(ColorFollower):
-    """A `ColorFollower` that a config can name."""
-
-    def __init__(self, cfg: CfgNode) -> None:
-        super().__init__()
-
-
-@pytest.fixture
-def follower(tmp_path):
-    """Options that choose the segmenter of objects that are pointed out."""
-    MetadataCatalog.get(DATASET).set(thing_classes=["object"], thing_colors=[(255, 0, 0)])
-    config = tmp_path / "follower.yaml"
-    config.write_text(
-        "VERSION: 2\n"
-        "MODEL:\n  META_ARCHITECTURE: FollowingSegmenter\n  SEM_SEG_HEAD: {NUM_CLASSES: 1}\n"
-        "  GVSEG: {TASK: evs, TEST: {WINDOW: 1}}\n"
-        "INPUT:\n  FORMAT: RGB\n  MIN_SIZE_TEST: 0\n"
-        f"DATASETS:\n  TEST: [{DATASET}]\n"
-    )
-    weights = tmp_path / "follower.safetensors"
-    save_file(ColorSegmenter().state_dict(), weights)
-    yield ["--config-file", str(config), "--weights", str(weights), "--device", "cpu"]
-    MetadataCatalog.remove(DATASET)
-
-
-def test_objects_of_the_command_line_are_followed_in_its_order(demo, follower, clip, tmp_path):
-    mask = np.zeros((64, 96), np.uint8)
-    mask[44:60, 40:56] = 255  # blue
-    cv2.imwrite(str(tmp_path / "blue.png"), mask)
-    output = tmp_path / "result"
-    objects = ["--box", "60,20,76,36@1", "--point", "8,16", "--mask", f"{tmp_path}/blue.png@3"]
-    options = ["--output", str(output), "--formats", "json,csv", *objects, *follower]
-    assert demo.main(["--input", str(clip), *options]) == 0
-    seen = [{s["identity"] for s in frame["segments"]} for frame in frames_in(output)[:5]]
-    assert seen == [{2}, {1, 2}, {1, 2}, {1, 2, 3}, {1, 2, 3}]
-    boxes = {s["identity"]: s["bbox"] for s in frames_in(output)[4]["segments"]}
-    for identity, (left, top) in {1: (48, 20), 2: (16, 8), 3: (40, 44)}.items():
-        np.testing.assert_allclose(boxes[identity][:2], (left, top), atol=1)
-
-
-def test_objects_picked_with_the_mouse_are_followed(demo, follower, clip, tmp_path, monkeypatch):
-    monkeypatch.setattr(demo, "check_display", lambda: None)
-    monkeypatch.setattr(demo, "pick", lambda frame: [PointedOut(frame.index, box=(42, 46, 50, 50))])
-    output = tmp_path / "result"
-    options = ["--interactive", "--start", "2", "--output", str(output), "--formats", "json"]
-    assert demo.main(["--input", str(clip), *options, *follower]) == 0
-    frames = frames_in(output)
-    assert [frame["frame_index"] for frame in frames] == list(range(2, 12))
-    assert all(len(frame["segments"]) == 1 for frame in frames)
-
-
-def test_objects_have_to_be_pointed_out(demo, follower, clip, tmp_path, capsys):
-    assert demo.main(["--input", str(clip), "--output", str(tmp_path / "r"), *follower]) == 1
-    assert "No object is pointed out" in error_line(capsys)

@@ -63,6 +63,13 @@ def test_trail_goes_through_the_last_places_and_no_further():
     assert not pictures[-1][:, :50].any()
 
 
+@pytest.mark.parametrize("view", ["overlay", "side-by-side"])
+def test_trail_is_drawn_over_the_labels_too(view):
+    plain = pictures_of(crossing_video(4), view=view)
+    trailed = pictures_of(crossing_video(4), view=view, trail=4)
+    assert (plain[3] != trailed[3]).any()
+
+
 def test_objects_that_are_gone_leave_no_trail_behind():
     trails = Trails(2, LEGEND)
     picture = np.zeros((64, 96, 3), np.uint8)
