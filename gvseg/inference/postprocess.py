@@ -105,7 +105,7 @@ def semantic_segments(logits: FrameLogits) -> FrameSegments:
     rows_at_once = _rows_at_once(max(class_probs.shape), width)
     for rows, band in _bands(logits.mask_logits, logits.geometry, rows_at_once):
         evidence = torch.einsum("qk,qrw->krw", class_probs, band.sigmoid_())
-        best, label = evidence.max(0)
+        best, label = evidence.amax(0), _first_greatest(evidence)
         share = best / evidence.sum(0).clamp_min(torch.finfo(best.dtype).tiny)
         winner[rows] = label.to(torch.int16)
         label = label.flatten()
@@ -237,14 +237,28 @@ def _share_out(logits: FrameLogits, queries: np.ndarray, scores: np.ndarray) -> 
     areas = torch.zeros((3, num_queries), dtype=torch.int64, device=masks.device)
     for rows, band in _bands(masks, logits.geometry, _rows_at_once(num_queries, width)):
         own = band >= 0  # probability of at least 0.5
-        won = band.sigmoid_().mul_(weights).max(0).indices  # thrice as fast as argmax on a CPU
+        won = _first_greatest(band.sigmoid_().mul_(weights))
         is_segment = own.gather(0, won[None])[0]
-        winner[rows] = torch.where(is_segment, won, -1).to(torch.int16)
-        areas[0] += own.flatten(1).sum(1)
+        segment = torch.where(is_segment, won, -1)
+        winner[rows] = segment.to(torch.int16)
+        areas[0] += own.flatten(1).sum(1, dtype=torch.int32)  # thrice as fast as int64 on a CPU
         areas[1] += torch.bincount(won.flatten(), minlength=num_queries)
-        areas[2] += torch.bincount(won[is_segment], minlength=num_queries)
+        # To count void too is faster than to pick out the rest.
+        areas[2] += torch.bincount(segment.flatten() + 1, minlength=num_queries + 1)[1:]
     host_winner, host_areas = to_host(winner, areas)
     return _Shares(host_winner, *host_areas)
+
+
+def _first_greatest(values: Tensor) -> Tensor:
+    """Return the first position of the greatest of values: (N, rows, W) -> (rows, W) int64.
+
+    What `argmax` does too, but on a CPU that takes many times as long as `amax`.
+    """
+    num_values = len(values)
+    ranks = torch.arange(num_values, 0, -1, dtype=torch.int16, device=values.device)
+    is_greatest = values == values.amax(0)
+    rank = is_greatest.to(torch.int16).mul_(ranks[:, None, None]).amax(0)
+    return num_values - rank.clamp_min(1).long()  # NaN equals nothing, so there the rank is 0
 
 
 def _masks_with_quality(

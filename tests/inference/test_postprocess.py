@@ -7,6 +7,7 @@ from gvseg.inference import postprocess
 from gvseg.inference.postprocess import (
     FrameGeometry,
     FrameLogits,
+    _first_greatest,
     instance_segments,
     panoptic_segments,
     semantic_segments,
@@ -183,3 +184,14 @@ def test_panoptic_leaves_out_a_thing_without_identity():
     assert len(as_thing) == 0
     assert (as_thing.index_map == -1).all()
     assert (as_stuff.index_map == 0).all()
+
+
+def test_of_equal_evidence_the_first_query_wins_as_with_argmax():
+    values = torch.rand(7, 30, 40, generator=torch.Generator().manual_seed(0))
+    values = torch.where(values > 0.6, 1.0, values)  # saturated in many places
+    torch.testing.assert_close(_first_greatest(values), values.argmax(0))
+
+
+def test_what_is_no_number_gives_a_position_that_exists():
+    values = torch.full((3, 1, 2), float("nan"))
+    assert _first_greatest(values).tolist() == [[2, 2]]
