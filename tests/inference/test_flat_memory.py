@@ -114,6 +114,7 @@ def dataset():
     MetadataCatalog.get(DATASET).set(
         thing_classes=list(LEGEND.names),
         thing_colors=list(LEGEND.colors),
+        class_is_thing=LEGEND.is_thing,
         thing_dataset_id_to_contiguous_id=things,
     )
     MetadataCatalog.get(OBJECTS).set(thing_classes=["object"], thing_colors=[[255, 0, 0]])
