@@ -29,6 +29,7 @@ with warnings.catch_warnings():
     from gvseg.inference.frames import Frame, OnBadFrame
     from gvseg.inference.picking import check_display, pick
     from gvseg.inference.predictor import RunSummary, VideoPredictor
+    from gvseg.inference.raw_video import RawVideoSource
     from gvseg.inference.sources import FrameSource, open_source
     from gvseg.inference.video_info import VideoInfo
     from gvseg.inference.writers import build_writers
@@ -105,9 +106,15 @@ def build_config(options: argparse.Namespace) -> CfgNode:
 
 def open_input(name: str, options: argparse.Namespace) -> FrameSource:
     """Return the frames of an input that the options ask for, at their original size."""
-    source = open_source(
-        name, frame_rate=options.frame_rate, on_bad_frame=OnBadFrame(options.on_bad_frame)
-    )
+    source: FrameSource
+    if name == "-":
+        if options.raw_size is None:
+            raise ValueError("Raw video on standard input needs its size, --raw-size 1280x720.")
+        source = RawVideoSource(sys.stdin.buffer, options.raw_size, frame_rate=options.frame_rate)
+    else:
+        source = open_source(
+            name, frame_rate=options.frame_rate, on_bad_frame=OnBadFrame(options.on_bad_frame)
+        )
     source = select_frames(source, start=options.start, end=options.end, every=options.every)
     return source if options.max_frames is None else first_frames(source, options.max_frames)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from gvseg.inference.exemplar_options import PointedOut, parse_exemplar
 from gvseg.inference.frames import OnBadFrame
 from gvseg.inference.overlay import VIEWS
+from gvseg.inference.raw_video import parse_size
 from gvseg.inference.writers import FORMATS, USUAL_FORMATS
 
 
@@ -35,8 +36,14 @@ def _add_input(parser: argparse.ArgumentParser, default_input: str) -> None:
         "--input",
         nargs="+",
         default=[default_input],
-        help="video files, folders of images, globs in quotes, images, or the number of a camera "
-        "(default: the bundled clip)",
+        help="video files, folders of images, globs in quotes, images, the number of a camera, or - "
+        "for raw video on standard input (default: the bundled clip)",
+    )
+    add(
+        "--raw-size",
+        type=raw_size,
+        metavar="WIDTHxHEIGHT",
+        help="of the frames on standard input, which are RGB bytes and nothing else",
     )
     add("--start", type=int, default=0, help="first frame, counted from 0 (default: %(default)s)")
     add("--end", type=int, help="frame to stop before (default: the end)")
@@ -142,6 +149,14 @@ class _AddExemplar(argparse.Action):
             raise argparse.ArgumentError(self, str(error)) from None
         known: list[PointedOut] = getattr(namespace, self.dest)
         setattr(namespace, self.dest, [*known, exemplar])
+
+
+def raw_size(text: str) -> tuple[int, int]:
+    """Return height and width of a text such as 1280x720."""
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def frame_rate(text: str) -> Fraction:

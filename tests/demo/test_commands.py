@@ -1,5 +1,6 @@
 """Each command of the pages for users runs as it stands, with segmenters that need no training."""
 
+import io
 import re
 import shlex
 from pathlib import Path
@@ -56,6 +57,8 @@ def clone(tmp_path, demo, monkeypatch):
     mask[44:60, 40:56] = 1
     cv2.imwrite(str(tmp_path / "first.png"), mask)
     monkeypatch.setattr(cv2, "VideoCapture", FakeCapture)
+    piped = io.BytesIO(b"".join(image.tobytes() for image in crossing_video(3)))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(piped))
     monkeypatch.setattr(demo, "CLIP", tmp_path / "footage.mp4")
     monkeypatch.setattr(demo, "VideoPredictor", predictor)
     monkeypatch.chdir(tmp_path)

@@ -177,6 +177,7 @@ MISTAKES = {
     "output in the way": (["--output", "{0}/text.mp4"], r"text\.mp4 cannot be written"),
     "unknown format": (["--formats", "json,gif"], "Unknown format 'gif'"),
     "threshold": (["--score-threshold", "50"], r"--score-threshold is 50\.0; give 0 to 1"),
+    "raw video of no size": (["--input", "-"], "needs its size, --raw-size"),
     "no such frame": (["--start", "40"], "has 12 frames, so none is frame 40"),
     "objects for another task": (["--point", "3,4@0"], r"for the task evs, but .*TASK is vis"),
     "object in no frame": (
