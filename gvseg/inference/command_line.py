@@ -36,8 +36,8 @@ def _add_input(parser: argparse.ArgumentParser, default_input: str) -> None:
         "--input",
         nargs="+",
         default=[default_input],
-        help="video files, folders of images, globs in quotes, images, the number of a camera, or - "
-        "for raw video on standard input (default: the bundled clip)",
+        help="video files, folders of images, globs in quotes, images, the number of a camera, or "
+        "- for raw video on standard input (default: the bundled clip)",
     )
     add(
         "--raw-size",
