@@ -11,6 +11,7 @@ import argparse
 import logging
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -173,10 +174,12 @@ def output_folders(folder: Path, sources: Sequence[FrameSource]) -> list[Path]:
     """Return where the results of each source go: one folder, or one below it for each."""
     if len(sources) == 1:
         return [folder]
-    names: list[str] = []
+    num_alike: Counter[str] = Counter()
+    names = []
     for source in sources:
-        num_alike = sum(name.partition("~")[0] == source.name for name in names)
-        names.append(f"{source.name}~{num_alike + 1}" if num_alike else source.name)
+        num_alike[source.name] += 1
+        number = num_alike[source.name]
+        names.append(source.name if number == 1 else f"{source.name}~{number}")
     return [folder / name for name in names]
 
 
