@@ -204,11 +204,12 @@ def LocationAwareLinker(
     with WINDOW 2 and OVERLAP 1, or WINDOW 1.
     """
     link = cfg.MODEL.LINKER
+    num_shared = cfg.MODEL.GVSEG.TEST.OVERLAP
     memory: TrackMemory = LocationAwareMemory(
         appearance=AppearanceMemory(momentum=link.MOMENTUM),
         temperature=link.LOCATION_TEMPERATURE,
+        num_shared=num_shared,
     )
-    num_shared = cfg.MODEL.GVSEG.TEST.OVERLAP
     if num_shared > 0:
         overlap = OverlapMemory(num_shared=num_shared)
         memory = HierarchicalMemory(overlap=overlap, long_term=memory, min_iou=link.MIN_IOU)
@@ -269,6 +270,7 @@ def ShapePositionLinker(
     memory = ShapePositionMemory(
         appearance=AppearanceMemory(momentum=cfg.MODEL.LINKER.MOMENTUM),
         descriptor=ShapePositionDescriptor(cfg),
+        num_shared=cfg.MODEL.GVSEG.TEST.OVERLAP,
     )
     return _track_linker(cfg.MODEL.LINKER, memory, is_thing)
 

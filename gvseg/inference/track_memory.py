@@ -101,15 +101,20 @@ class LocationAwareMemory:
     Args:
         appearance: the embeddings q.
         temperature: T. The smaller, the more the place counts; the paper's 1 makes it a mild cue.
+        num_shared: frames that a clip has in common with the one before; the last of them is the
+            nearest to it.
     """
 
-    def __init__(self, *, appearance: AppearanceMemory, temperature: float) -> None:
+    def __init__(
+        self, *, appearance: AppearanceMemory, temperature: float, num_shared: int = 0
+    ) -> None:
         if temperature <= 0:
             raise ValueError(
                 f"MODEL.LINKER.LOCATION_TEMPERATURE is {temperature}; it must be above 0."
             )
         self.appearance = appearance
         self.temperature = temperature
+        self.nearest = max(num_shared - 1, 0)
         self.reset()
 
     def reset(self) -> None:
@@ -118,7 +123,8 @@ class LocationAwareMemory:
         self._speeds = np.empty((0, 4), dtype=np.float32)  # (N, 4) change of the box in a clip
 
     def cues(self, prediction: TubePrediction) -> list[Tensor]:
-        return [*self.appearance.cues(prediction), mask_boxes(prediction.mask_logits[0] > 0)]
+        masks = prediction.mask_logits[0][:, self.nearest :] > 0
+        return [*self.appearance.cues(prediction), mask_boxes(masks)]
 
     def can_be_known(self, seen: list[np.ndarray]) -> np.ndarray:
         return ~np.isnan(seen[1][..., 0]).all(1)
@@ -158,20 +164,27 @@ class ShapePositionMemory:
     Args:
         appearance: remembers the sums.
         descriptor: gives H.
+        num_shared: frames that a clip has in common with the one before; the last of them is the
+            nearest to it.
     """
 
     def __init__(
-        self, *, appearance: AppearanceMemory, descriptor: ShapePositionDescriptor
+        self,
+        *,
+        appearance: AppearanceMemory,
+        descriptor: ShapePositionDescriptor,
+        num_shared: int = 0,
     ) -> None:
         self.appearance = appearance
         self.descriptor = descriptor
+        self.nearest = max(num_shared - 1, 0)
 
     def reset(self) -> None:
         self.appearance.reset()
 
     def cues(self, prediction: TubePrediction) -> list[Tensor]:
         embeds = prediction.query_embeds[0].float()
-        ends = prediction.mask_logits[0][:, [0, -1]] > 0
+        ends = prediction.mask_logits[0][:, [self.nearest, -1]] > 0
         first, last = self.descriptor(ends).unbind(1)
         return [embeds + first, embeds + last]
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from gvseg.inference.linking import TrackLinker
+from gvseg.inference.linking import TrackLinker, build_linker
 from gvseg.inference.track_memory import AppearanceMemory, LocationAwareMemory, mask_boxes
 from gvseg.structures import TubePrediction
+from tests.inference.hand_made_tracks import linker_config
 
 SIDE = 20
 
@@ -80,6 +81,23 @@ def test_between_clips_the_nearest_frames_are_compared():
     linker = make_linker(min_similarity=0.9)
     linker.link(clip([[(0, 4, 4, 8), (10, 4, 14, 8)]]))
     assert linker.link(clip([[(10, 4, 14, 8), (0, 4, 4, 8)]])).tolist() == [1]
+
+
+@pytest.mark.parametrize("name", ["LocationAwareLinker", "ShapePositionLinker"])
+def test_between_clips_that_share_frames_the_last_of_these_is_compared(name):
+    """Both look the same; at the end of the first clip they stand where the second has them.
+
+    The second clip's frames are the first's last two and a new one. In its first frame each is
+    where the other was at the end.
+    """
+    cfg = linker_config(name, overlap=2)
+    cfg.MODEL.MASK_FORMER.HIDDEN_DIM = 4
+    cfg.MODEL.LINKER.MIN_IOU = 1.1  # none is stitched
+    linker = build_linker(cfg)
+    left, right = (1, 1, 5, 9), (12, 1, 16, 9)
+    assert linker.link(clip([[right, right, left], [left, left, right]])).tolist() == [1, 2]
+    swapped = clip([[left, right, right], [right, left, left]])
+    assert linker.link(swapped).tolist() == [2, 1]
 
 
 def test_a_query_without_a_mask_uses_up_no_identity():
