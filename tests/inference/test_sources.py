@@ -322,7 +322,8 @@ def test_damaged_frame_of_a_video_is_told_by_its_index(tmp_path):
 def test_truncated_video_is_told_where_it_ends(tmp_path):
     path = write_video(tmp_path / "cut.mp4", num_frames=12, options={"movflags": "+faststart"})
     path.write_bytes(path.read_bytes()[:-80])  # the last five frames or so
-    with pytest.raises(OSError, match=r"Frame \d+ of .*cut\.mp4 is missing"):
+    # Of the last packet a part is left, which decoders on several threads do not get to see.
+    with pytest.raises(OSError, match=r"Frame \d+ of .*cut\.mp4 is (missing|unreadable)"):
         list(open_source(path))
     whole = list(open_source(path, on_bad_frame=OnBadFrame.SKIP))
     assert 0 < len(whole) < 12
