@@ -8,6 +8,7 @@ Without arguments it segments the bundled clip with the bundled model. `demo/REA
 from __future__ import annotations
 
 import argparse
+import hashlib
 import logging
 import sys
 import warnings
@@ -23,11 +24,13 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message=".*torch.jit", category=FutureWarning)
     from detectron2.config import CfgNode
 
+    from gvseg import __version__
     from gvseg.config import load_config
     from gvseg.inference.command_line import build_parser
     from gvseg.inference.exemplar_options import point_out
     from gvseg.inference.frame_selection import first_frames, peek, select_frames, shrink_frames
     from gvseg.inference.frames import Frame, OnBadFrame
+    from gvseg.inference.journal import Journal
     from gvseg.inference.picking import check_display, pick
     from gvseg.inference.predictor import RunSummary, VideoPredictor
     from gvseg.inference.raw_video import RawVideoSource
@@ -44,7 +47,7 @@ STAGE_TITLES = {
     "read": "read (beside the rest)",
     "network": "network",
     "postprocess": "post-processing",
-    "write": "write",
+    "write": "write (beside the rest)",
 }
 
 
@@ -142,29 +145,67 @@ def run(options: argparse.Namespace) -> Iterator[RunSummary]:
     sources = [open_input(name, options) for name in options.input]
     check_exemplars(options, sources[0])
     formats = [name.strip() for name in options.formats.split(",") if name.strip()]
+    folders = output_folders(options.output, sources)
     prepared = [
-        build_writers(folder, formats, view=options.view, trail=options.trail)
-        for folder in output_folders(options.output, sources)
+        build_writers(folder, formats, view=options.view, trail=options.trail) for folder in folders
+    ]
+    journals = [
+        open_journal(name, folder, options, cfg)
+        for name, folder in zip(options.input, folders, strict=True)
     ]
     predictor = VideoPredictor(cfg)
     progress = ProgressBar(sources)
-    for source, writers in zip(sources, prepared, strict=True):
+    for source, writers, journal in zip(sources, prepared, journals, strict=True):
+        if journal is not None and journal.is_done:
+            say(f"{source.name} is done already; see {journal.report}.")
+            continue
         length = "" if source.num_frames is None else f", {source.num_frames} frames"
         height, width = source.size
         say(f"Segmenting {source.name}: {width}x{height} pixels{length}, on {cfg.MODEL.DEVICE}.")
         predictor.reset()
-        yield predictor.run(prepare(source, predictor, options), [*writers, progress])
+        is_new = journal is None or not journal.num_frames
+        frames = prepare(source, predictor, options, asks=options.interactive and is_new)
+        yield predictor.run(frames, [*writers, progress], journal=journal)
+
+
+def open_journal(
+    name: str, folder: Path, options: argparse.Namespace, cfg: CfgNode
+) -> Journal | None:
+    """Return the record of the run of one input, None where its frames come only once."""
+    if name == "-" or (name.isdecimal() and not Path(name).exists()):
+        if options.resume:
+            raise ValueError("A camera or standard input does not come twice; leave out --resume.")
+        return None
+    taken = ("start", "end", "every", "max_frames", "max_size", "frame_rate", "on_bad_frame")
+    same = cfg.clone()
+    same.defrost()
+    same.MODEL.DEVICE = ""  # a run may go on on another
+    about = {
+        "version": __version__,
+        "input": str(Path(name).absolute()),
+        **{option: str(getattr(options, option)) for option in taken},
+        "objects": [str(exemplar) for exemplar in options.exemplars],
+        "config": hashlib.sha256(same.dump().encode()).hexdigest(),
+    }
+    return Journal(folder, about, resume=options.resume)
 
 
 def prepare(
-    source: FrameSource, predictor: VideoPredictor, options: argparse.Namespace
+    source: FrameSource, predictor: VideoPredictor, options: argparse.Namespace, *, asks: bool
 ) -> FrameSource:
-    """Return the frames at the size that is asked for, with their objects pointed out."""
+    """Return the frames at the size that is asked for, with their objects pointed out.
+
+    Args:
+        source: of the original frames.
+        predictor: is told of the objects.
+        options: of the command line.
+        asks: whether the user picks objects.
+    """
     original = source.size
     if options.max_size is not None:
         source = shrink_frames(source, options.max_size)
     point_out(predictor, options.exemplars, original=original, size=source.size)
-    if options.interactive:
+    if asks:
         first, source = peek(source)
         point_out(predictor, pick(first), original=source.size, size=source.size)
     return source
@@ -185,16 +226,18 @@ def output_folders(folder: Path, sources: Sequence[FrameSource]) -> list[Path]:
 
 def describe(summary: RunSummary) -> str:
     """Return the summary as lines for a reader."""
-    rate = summary.num_frames / summary.seconds
+    num_new = summary.num_frames - summary.num_resumed
+    before = f" and {summary.num_resumed} from the run before" if summary.num_resumed else ""
     lines = [
-        f"{summary.num_frames} frames in {summary.seconds:.1f} s, {rate:.1f} frames per second; "
-        f"{summary.num_tracks} tracks"
+        f"{num_new} frames{before} in {summary.seconds:.1f} s, "
+        f"{num_new / summary.seconds:.1f} frames per second; {summary.num_tracks} tracks"
     ]
     for stage, title in STAGE_TITLES.items():
         seconds = summary.stage_seconds[stage]
-        each = 1000 * seconds / max(summary.num_frames, 1)
-        alone = summary.num_frames / max(seconds, 1e-9)
-        lines.append(f"  {title:<23}{each:8.1f} ms a frame{alone:10.1f} frames per second")
+        num_passed = num_new if stage in ("network", "postprocess") else summary.num_frames
+        each = 1000 * seconds / max(num_passed, 1)
+        alone = num_passed / max(seconds, 1e-9)
+        lines.append(f"  {title:<25}{each:8.1f} ms a frame{alone:10.1f} frames per second")
     return "\n".join([*lines, "Written:", *(f"  {file}" for file in summary.files)])
 
 
@@ -212,7 +255,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for summary in run(options):
             say(describe(summary))
     except KeyboardInterrupt:
-        sys.stderr.write(f"Stopped; what was written to {options.output} stays.\n")
+        sys.stderr.write(
+            f"Stopped; what was written to {options.output} stays, and --resume goes on.\n"
+        )
         return 130
     except (ValueError, OSError) as error:
         if options.debug:

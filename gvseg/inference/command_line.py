@@ -93,6 +93,11 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         help="folder; several inputs have a folder each below it (default: %(default)s)",
     )
     add(
+        "--resume",
+        action="store_true",
+        help="go on with the run of the same command that was stopped; where there is none, begin",
+    )
+    add(
         "--formats",
         default=",".join(USUAL_FORMATS),
         help=f"which of {', '.join(FORMATS)} to write, separated by commas (default: %(default)s)",

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gvseg.inference.saved_state import State, part
 from gvseg.modeling.requests import ClipRequest
 from gvseg.modeling.task_oriented.exemplars import exemplar_points
 from gvseg.structures import Exemplar, ObjectFeatures, TubePrediction
@@ -77,6 +78,41 @@ class ExemplarTracker:
             raise ValueError(f"There is no object {object_id} to remove; known are {known}.")
         self.exemplars = [e for e in self.exemplars if e.object_id != object_id]
         self._known.pop(object_id, None)
+
+    def state(self) -> State:
+        """Return all that is remembered, with the exemplars."""
+        state = {
+            "num_read": np.array(self._num_read),
+            "identities": self.identities,
+            "known": np.array(list(self._known), dtype=np.int64),
+        }
+        for object_id, entry in self._known.items():
+            for name, value in vars(entry).items():
+                state[f"known.{object_id}.{name}"] = value.cpu().numpy()
+        for index, exemplar in enumerate(self.exemplars):
+            about = np.array([exemplar.object_id, exemplar.frame_index])
+            state[f"exemplar.{index}"] = about
+            state[f"exemplar.{index}.{exemplar.kind}"] = getattr(exemplar, exemplar.kind)
+        return state
+
+    def restore(self, state: State, device: torch.device) -> None:
+        """Remember what another tracker of the same settings returned as its state.
+
+        Args:
+            state: in place of all that is known, exemplars too.
+            device: of the model.
+        """
+        self.clear()
+        self._num_read = int(state["num_read"])
+        self.identities = state["identities"]
+        for object_id in state["known"].tolist():
+            entry = part(state, f"known.{object_id}")
+            self._known[object_id] = _Known(
+                **{name: torch.from_numpy(array).to(device) for name, array in entry.items()}
+            )
+        while (about := state.get(name := f"exemplar.{len(self.exemplars)}")) is not None:
+            object_id, frame_index = about.tolist()
+            self.add(Exemplar(object_id, frame_index, **part(state, name)))
 
     def ask(
         self,

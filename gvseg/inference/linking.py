@@ -18,6 +18,7 @@ from detectron2.config import CfgNode
 from detectron2.utils.registry import Registry
 
 from gvseg.inference.quasi_dense import QuasiDenseMemory
+from gvseg.inference.saved_state import State, part, within
 from gvseg.inference.stitching import HierarchicalMemory, OverlapMemory
 from gvseg.inference.track_memory import (
     AppearanceMemory,
@@ -46,6 +47,14 @@ class Linker(Protocol):
 
     def reset(self) -> None:
         """Forget everything: the next clip begins another video."""
+        ...
+
+    def state(self) -> State:
+        """Return all that is remembered."""
+        ...
+
+    def restore(self, state: State) -> None:
+        """Remember what another linker of the same settings returned as its state."""
         ...
 
 
@@ -110,6 +119,15 @@ class TrackLinker:
         self._ids = np.empty(0, dtype=np.int64)  # (N,)
         self._ages = np.empty(0, dtype=np.int64)  # (N,) clips since the last match
         self.memory.reset()
+
+    def state(self) -> State:
+        tracks = {"ids": self._ids, "ages": self._ages, "count": np.array(self.num_identities)}
+        return tracks | within("memory", self.memory.state())
+
+    def restore(self, state: State) -> None:
+        self._ids, self._ages = state["ids"], state["ages"]
+        self.num_identities = int(state["count"])
+        self.memory.restore(part(state, "memory"))
 
     def link(self, prediction: TubePrediction) -> np.ndarray:
         assert len(prediction.class_logits) == 1, "a linker sees one clip at a time"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -21,8 +22,10 @@ import gvseg.data.benchmarks  # noqa: F401  registers the class names of every b
 from gvseg.checkpoint import checkpoint_file, load_weights
 from gvseg.data.exemplars import check_exemplar
 from gvseg.inference.association import build_association
+from gvseg.inference.background import BackgroundWork
 from gvseg.inference.exemplar_tracking import ExemplarTracker
 from gvseg.inference.frames import Frame, check_array
+from gvseg.inference.journal import Journal
 from gvseg.inference.prefetch import Prefetcher
 from gvseg.inference.sources import FrameSource, open_source
 from gvseg.inference.stopwatch import Stopwatch
@@ -33,6 +36,7 @@ from gvseg.structures import Exemplar, FrameSegments
 from gvseg.visualization import ClassLegend
 
 FRAMES_READ_AHEAD = 4
+FRAMES_WRITTEN_BEHIND = 2  # each holds the masks of its objects at full size
 STAGES = ("read", "network", "postprocess", "write")
 
 
@@ -42,9 +46,10 @@ class RunSummary:
 
     name: str
     num_frames: int
+    num_resumed: int  # of these, found by a run before
     num_tracks: int  # identities that were given out at least once
     seconds: float
-    stage_seconds: dict[str, float]  # of `STAGES`; reading overlaps with the others
+    stage_seconds: dict[str, float]  # of `STAGES`; reading and writing overlap with the others
     files: list[Path]
 
 
@@ -182,18 +187,23 @@ class VideoPredictor:
         self,
         source: str | Path | int | Iterable[np.ndarray] | FrameSource,
         writers: Sequence[Writer] = (),
+        *,
+        journal: Journal | None = None,
     ) -> RunSummary:
         """Segment a whole video and hand each frame's result to the writers.
 
-        Frames are read ahead in a thread. When a frame fails, what was written stays and the files
-        are finished.
+        Frames are read ahead in a thread and written in another. When a frame fails, what was
+        written stays and the files are finished.
 
         Args:
             source: see `open_source`.
             writers: called in this order.
+            journal: keeps what was found; where it comes from a run that was stopped, this one goes
+                on there, and its files become what that run's would have been.
 
         Raises:
-            ValueError: the task is evs, and no exemplar was given.
+            ValueError: the task is evs, and no exemplar was given; or the video is not that of the
+                journal.
         """
         if self._exemplars is not None and not self._exemplars.exemplars:
             raise ValueError("No object is pointed out; call add_exemplar() first.")
@@ -204,27 +214,66 @@ class VideoPredictor:
         self._begin_video()
         self.stopwatch.seconds.clear()
         start = time.perf_counter()
-        num_frames = 0
+        num_frames = num_resumed = 0
         identities: set[int] = set()
         with ExitStack() as opened:
             for writer in writers:
                 writer.open(video)
                 opened.callback(writer.close)
+            if journal is not None:
+                opened.callback(journal.close)
+                num_resumed = journal.num_frames
+            background = opened.enter_context(BackgroundWork(FRAMES_WRITTEN_BEHIND))
             ahead = Prefetcher(self.stopwatch.each("read", source), FRAMES_READ_AHEAD)
-            for frame, segments in self.runner.run(opened.enter_context(ahead)):
-                with self.stopwatch.stage("write"):
-                    for writer in writers:
-                        writer.write(frame, segments)
+            frames = opened.enter_context(ahead)
+            for frame, segments in self._segmented(frames, journal, background):
+                background.do(partial(self._write, writers, frame, segments))
                 num_frames += 1
                 identities.update(segments.ids[self._is_thing[segments.classes]].tolist())
-        return RunSummary(
+        summary = RunSummary(
             name=source.name,
             num_frames=num_frames,
+            num_resumed=num_resumed,
             num_tracks=len(identities),
             seconds=time.perf_counter() - start,
             stage_seconds={stage: self.stopwatch.seconds[stage] for stage in STAGES},
             files=[file for writer in writers for file in writer.files],
         )
+        if journal is not None:
+            journal.finish({"frames": num_frames, "tracks": summary.num_tracks})
+        return summary
+
+    def _segmented(
+        self, frames: Iterator[Frame], journal: Journal | None, background: BackgroundWork
+    ) -> Iterator[tuple[Frame, FrameSegments]]:
+        """Yield each frame with its segments, found earlier or now."""
+        if journal is not None and journal.num_frames:
+            recent: deque[Frame] = deque(maxlen=self.runner.settings.overlap)
+            for segments in journal.found():
+                frame = next(frames, None)
+                if frame is None or frame.index != segments.frame_index:
+                    raise ValueError(
+                        f"The video ends or has gaps before frame {segments.frame_index}, which "
+                        "the run to be resumed had; leave out --resume to begin anew."
+                    )
+                recent.append(frame)
+                yield frame, segments
+            self.runner.restore(journal.state, list(recent))
+        for frame in frames:
+            found = 0
+            for item in self.runner.take(frame):
+                found += 1
+                yield item
+                if journal is not None:
+                    background.do(partial(journal.add, item[1]))
+            if found and journal is not None and journal.is_due():
+                background.do(partial(journal.save, self.runner.state()))
+        yield from self.runner.finish()
+
+    def _write(self, writers: Sequence[Writer], frame: Frame, segments: FrameSegments) -> None:
+        with self.stopwatch.stage("write"):
+            for writer in writers:
+                writer.write(frame, segments)
 
 
 def _load_model(cfg: CfgNode, legend: ClassLegend) -> Segmenter:

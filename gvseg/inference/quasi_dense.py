@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gvseg.inference.saved_state import State
 from gvseg.structures import TubePrediction
 
 
@@ -70,3 +71,10 @@ class QuasiDenseMemory:
         if self._embeds is not None:
             self._embeds = self._embeds[is_alive]
         self._classes = self._classes[is_alive]
+
+    def state(self) -> State:
+        known = {} if self._embeds is None else {"embeds": self._embeds}
+        return {"classes": self._classes, **known}
+
+    def restore(self, state: State) -> None:
+        self._embeds, self._classes = state.get("embeds"), state["classes"]

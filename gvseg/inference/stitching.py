@@ -6,6 +6,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from gvseg.inference.saved_state import State, part, within
 from gvseg.inference.track_memory import TrackMemory
 from gvseg.structures import TubePrediction
 
@@ -61,6 +62,12 @@ class OverlapMemory:
         if self._masks is not None:
             self._masks = self._masks[is_alive]
 
+    def state(self) -> State:
+        return {} if self._masks is None else {"masks": self._masks}
+
+    def restore(self, state: State) -> None:
+        self._masks = state.get("masks")
+
 
 class HierarchicalMemory:
     """Stitch first, and look for the rest in another memory: HiLA-MB (Video-kMaX, section 3.2).
@@ -109,3 +116,11 @@ class HierarchicalMemory:
     def keep(self, is_alive: np.ndarray) -> None:
         self.overlap.keep(is_alive)
         self.long_term.keep(is_alive)
+
+    def state(self) -> State:
+        overlap = within("overlap", self.overlap.state())
+        return overlap | within("long_term", self.long_term.state())
+
+    def restore(self, state: State) -> None:
+        self.overlap.restore(part(state, "overlap"))
+        self.long_term.restore(part(state, "long_term"))

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gvseg.inference.saved_state import State, part, within
 from gvseg.modeling.task_oriented.shape_position import ShapePositionDescriptor
 from gvseg.structures import TubePrediction
 
@@ -44,6 +45,14 @@ class TrackMemory(Protocol):
 
     def reset(self) -> None:
         """Forget everything."""
+        ...
+
+    def state(self) -> State:
+        """Return all that is remembered."""
+        ...
+
+    def restore(self, state: State) -> None:
+        """Remember what another memory of the same settings returned as its state."""
         ...
 
 
@@ -84,6 +93,12 @@ class AppearanceMemory:
 
     def keep(self, is_alive: np.ndarray) -> None:
         self._embeds = self._embeds[is_alive]
+
+    def state(self) -> State:
+        return {"embeds": self._embeds}
+
+    def restore(self, state: State) -> None:
+        self._embeds = state["embeds"]
 
     def _learn_length(self, embeds: np.ndarray) -> None:
         """Take C from what is seen first."""
@@ -153,6 +168,14 @@ class LocationAwareMemory:
         self.appearance.keep(is_alive)
         self._boxes, self._speeds = self._boxes[is_alive], self._speeds[is_alive]
 
+    def state(self) -> State:
+        places = {"boxes": self._boxes, "speeds": self._speeds}
+        return places | within("appearance", self.appearance.state())
+
+    def restore(self, state: State) -> None:
+        self._boxes, self._speeds = state["boxes"], state["speeds"]
+        self.appearance.restore(part(state, "appearance"))
+
 
 class ShapePositionMemory:
     r"""Appearance, shape and position: SPA query matching (GvSeg, section 3.1, Eq. 6).
@@ -202,6 +225,12 @@ class ShapePositionMemory:
 
     def keep(self, is_alive: np.ndarray) -> None:
         self.appearance.keep(is_alive)
+
+    def state(self) -> State:
+        return self.appearance.state()
+
+    def restore(self, state: State) -> None:
+        self.appearance.restore(state)
 
 
 def mask_boxes(masks: Tensor) -> Tensor:

@@ -32,6 +32,7 @@ from gvseg.inference.postprocess import (
     panoptic_segments,
     semantic_segments,
 )
+from gvseg.inference.saved_state import State
 from gvseg.inference.sources import Frame
 from gvseg.inference.stopwatch import Stopwatch
 from gvseg.inference.transfer import to_host
@@ -196,6 +197,27 @@ class VideoRunner:
             self.linker.reset()
         if self.exemplars is not None:
             self.exemplars.reset()
+
+    def state(self) -> State:
+        """Return what is remembered of the video, a copy; to be asked for between windows."""
+        if self.exemplars is not None:
+            state = self.exemplars.state()
+        else:
+            state = {} if self.linker is None else self.linker.state()
+        return {name: array.copy() for name, array in state.items()}
+
+    def restore(self, state: State, shared: list[Frame]) -> None:
+        """Go on in a video where another runner of the same settings was.
+
+        Args:
+            state: that it returned.
+            shared: the last frames that it took, as many as windows share.
+        """
+        self._begin_window(shared)
+        if self.exemplars is not None:
+            self.exemplars.restore(state, self.model.device)
+        elif self.linker is not None:
+            self.linker.restore(state)
 
     def run(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, FrameSegments]]:
         """Segment a video from its beginning; yield each frame with its segments."""

@@ -14,45 +14,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from detectron2.config import CfgNode
-from detectron2.data import MetadataCatalog
-from detectron2.modeling import META_ARCH_REGISTRY
-
 from gvseg.inference.sources import VideoSource
-from tests.inference.painted_video import LEGEND, ColorSegmenter
+from tests.demo.conftest import PaintedSegmenter
+from tests.inference.painted_video import ColorSegmenter
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "demo" / "demo.py"
-DATASET = "painted_for_the_demo"
-
-
-@META_ARCH_REGISTRY.register()
-class PaintedSegmenter(ColorSegmenter):
-    """A `ColorSegmenter` that a config can name; its colours come from a checkpoint."""
-
-    def __init__(self, cfg: CfgNode) -> None:
-        super().__init__()
-        self.query_decoder.weight.zero_()
-
-
-@pytest.fixture
-def model(tmp_path):
-    """Options that choose the painted segmenter."""
-    MetadataCatalog.get(DATASET).set(
-        thing_classes=list(LEGEND.names), thing_colors=list(LEGEND.colors)
-    )
-    config = tmp_path / "painted.yaml"
-    config.write_text(
-        "VERSION: 2\n"
-        "MODEL:\n  META_ARCHITECTURE: PaintedSegmenter\n  SEM_SEG_HEAD: {NUM_CLASSES: 5}\n"
-        "  LINKER: {NAME: QuerySimilarityLinker}\n"
-        "INPUT:\n  FORMAT: RGB\n  MIN_SIZE_TEST: 0\n"
-        f"DATASETS:\n  TEST: [{DATASET}]\n"
-    )
-    weights = tmp_path / "painted.safetensors"
-    save_file(ColorSegmenter().state_dict(), weights)
-    yield ["--config-file", str(config), "--weights", str(weights), "--device", "cpu"]
-    MetadataCatalog.remove(DATASET)
 
 
 def frames_in(output):
@@ -74,6 +41,7 @@ def test_demo_writes_every_format_and_a_summary(demo, model, clip, tmp_path, cap
         "overlay.mp4",
         "overview.png",
         "tracks.png",
+        "run.json",
         "frames",
         "masks",
         "classes",
@@ -96,8 +64,8 @@ def test_options_bound_the_run(demo, model, clip, tmp_path):
     options = ["--max-frames", "5", "--formats", "json,video", "--frame-rate", "30000/1001"]
     assert demo.main(["--input", str(clip), "--output", str(output), *options, *model]) == 0
     assert len(frames_in(output)) == 5
-    pictures = {"overview.png", "tracks.png"}
-    assert {p.name for p in output.iterdir()} == {"overlay.mp4", "segments.json"} | pictures
+    always = {"overview.png", "tracks.png", "run.json"}
+    assert {p.name for p in output.iterdir()} == {"overlay.mp4", "segments.json"} | always
     assert float(VideoSource(output / "overlay.mp4").frame_rate) == pytest.approx(29.97, abs=0.01)
 
 

@@ -1,0 +1,190 @@
+"""What a run found so far, on disk, so that a run that was stopped can go on.
+
+Beside its results a run keeps a hidden folder: the segments of each frame, and from time to time
+what the linker or the exemplars' tracker remembers. Going on replays the segments, so that files
+become what they would have been, and segments only what is left.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import struct
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import cv2
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from gvseg.inference.json_files import write_json
+from gvseg.inference.saved_state import State
+from gvseg.structures import FrameSegments
+
+SECONDS_BETWEEN_STATES = 2.0  # what is segmented again, at most, beside a window
+_LENGTH = struct.Struct("<Q")  # before each record
+
+
+class Journal:
+    """The record of one run, beside its results.
+
+    Args:
+        folder: of the results; made where needed.
+        about: whatever makes the results what they are, as JSON knows it; a run goes on only with
+            what it began with.
+        resume: go on with the run that was stopped, if there is one; otherwise begin anew.
+
+    Raises:
+        ValueError: another run was stopped there.
+        OSError: the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, about: Mapping[str, Any], *, resume: bool = False) -> None:
+        self.report = folder / "run.json"
+        self._folder = folder / ".run"
+        self._about = dict(about)
+        self._file: BinaryIO | None = None
+        self._last_save = time.monotonic()
+        if resume:
+            self._compare()
+        else:
+            self.report.unlink(missing_ok=True)
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self.is_done = self.report.exists()  # all of it, by an earlier run
+        self.state: State = {}  # that was saved last
+        self.num_frames = self._size = 0  # of the records up to it, and how many bytes they have
+        if not self.is_done:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_json(self._folder / "about.json", self._about)
+            self._read_state()
+
+    def _compare(self) -> None:
+        """Refuse to go on with another run."""
+        for path in (self.report, self._folder / "about.json"):
+            if not path.exists():
+                continue
+            before = json.loads(path.read_text(encoding="utf-8"))
+            for name, value in self._about.items():
+                if before.get(name) != value:
+                    raise ValueError(
+                        f"The run in {path.parent} cannot be resumed: its {name} was "
+                        f"{before.get(name)}, now it is {value}. Repeat its command, or leave out "
+                        "--resume to begin anew."
+                    )
+
+    def _read_state(self) -> None:
+        path = self._folder / "state.npz"
+        if not path.exists():
+            return
+        with np.load(path) as arrays:
+            state = dict(arrays)
+        self.num_frames, self._size = state.pop("journal").tolist()
+        if self._records.stat().st_size < self._size:
+            raise ValueError(f"{self._records} is cut off; leave out --resume to begin anew.")
+        self.state = state
+
+    @property
+    def _records(self) -> Path:
+        return self._folder / "frames.bin"
+
+    def found(self) -> Iterator[FrameSegments]:
+        """Yield the segments of the frames before the state that was saved last."""
+        if not self.num_frames:
+            return
+        with self._records.open("rb") as file:
+            for _ in range(self.num_frames):
+                (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
+                yield decode_segments(file.read(length))
+
+    def add(self, segments: FrameSegments) -> None:
+        """Take in the next frame."""
+        if self._file is None:
+            self._file = self._records.open("ab")
+            self._file.truncate(self._size)  # what came after the state is found once more
+        data = encode_segments(segments)
+        self._file.write(_LENGTH.pack(len(data)) + data)
+        self._file.flush()
+        self._size += _LENGTH.size + len(data)
+        self.num_frames += 1
+
+    def is_due(self) -> bool:
+        """Tell whether a state should be saved, now that one is at hand."""
+        now = time.monotonic()
+        if now - self._last_save < SECONDS_BETWEEN_STATES:
+            return False
+        self._last_save = now
+        return True
+
+    def save(self, state: State) -> None:
+        """Keep what is remembered after the frames so far."""
+        unfinished = self._folder / "state.part"
+        with unfinished.open("wb") as file:
+            place = {"journal": np.array([self.num_frames, self._size])}
+            np.savez(file, allow_pickle=False, **place, **state)
+        os.replace(unfinished, self._folder / "state.npz")
+
+    def close(self) -> None:
+        """Close the files; the run can be resumed."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Close the files and put a report in their place, for all frames are done."""
+        self.close()
+        write_json(self.report, self._about | dict(summary))
+        shutil.rmtree(self._folder)
+        self.is_done = True
+
+
+def encode_segments(segments: FrameSegments) -> bytes:
+    """Return the segments of a frame as few bytes, from which they come back to the bit."""
+    arrays = {"ids": segments.ids, "classes": segments.classes, "scores": segments.scores}
+    if segments.masks is not None:
+        coded = coco_mask.encode(np.asfortranarray(segments.masks.transpose(1, 2, 0), np.uint8))
+        runs = [entry["counts"] for entry in coded]
+        arrays["runs"] = np.frombuffer(b"".join(runs), np.uint8)
+        arrays["lengths"] = np.array([len(run) for run in runs], np.int64)
+    else:
+        assert segments.index_map is not None
+        # Images know no negative values: void, -1, is 65535.
+        _, arrays["map"] = cv2.imencode(".png", segments.index_map.view(np.uint16))
+    arrays["frame"] = np.array([segments.frame_index, *segments.size])
+    data = io.BytesIO()
+    np.savez(data, allow_pickle=False, **arrays)
+    return data.getvalue()
+
+
+def decode_segments(data: bytes) -> FrameSegments:
+    """Return what `encode_segments` was given."""
+    with np.load(io.BytesIO(data)) as file:
+        arrays = dict(file)
+    frame_index, height, width = arrays["frame"].tolist()
+    masks = index_map = None
+    if "map" in arrays:
+        image = cv2.imdecode(arrays["map"], cv2.IMREAD_UNCHANGED)
+        assert image is not None, "records are whole up to the state"
+        index_map = image.view(np.int16)
+    else:
+        lengths = arrays["lengths"]
+        ends = np.cumsum(lengths)
+        runs = arrays["runs"].tobytes()
+        coded = [
+            {"size": [height, width], "counts": runs[start:end]}
+            for start, end in zip(ends - lengths, ends, strict=True)
+        ]
+        masks = np.zeros((0, height, width), dtype=bool)
+        if coded:
+            masks = np.ascontiguousarray(coco_mask.decode(coded).transpose(2, 0, 1)).view(bool)
+    return FrameSegments(
+        frame_index=frame_index,
+        ids=arrays["ids"],
+        classes=arrays["classes"],
+        scores=arrays["scores"],
+        masks=masks,
+        index_map=index_map,
+    )
