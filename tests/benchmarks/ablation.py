@@ -16,11 +16,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from gvseg.evaluation.protocols import PROTOCOLS
+from gvseg.evaluation.protocols import METRICS
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "ablation.md"
-METRICS = ["ap/youtube_vis/AP", "hota/trackeval/HOTA", "hota/trackeval/AssA"]
+SHOWN = ["ap/youtube_vis/AP", "hota/trackeval/HOTA", "hota/trackeval/AssA"]
 ROW = re.compile(r"\| \((?P<group>[a-e])\) (?P<title>[^|]+?) \| (?:`(?P<keys>[^`]*)`|none)")
 
 
@@ -48,7 +48,7 @@ def read_metrics(folder: Path) -> dict[str, float]:
     if not (folder / "model_final.pth").exists() or not path.exists():
         return {}
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    scored = [line for line in lines if any(key.rpartition("/")[0] in PROTOCOLS for key in line)]
+    scored = [line for line in lines if any(key.rpartition("/")[0] in METRICS for key in line)]
     return scored[-1] if scored else {}
 
 
@@ -91,7 +91,7 @@ def main() -> None:
     add("--config-file", type=Path, required=True)
     add("--rows", nargs="+", default=["a"], help="parts of the table, or single rows such as a1")
     add("--seeds", nargs="*", type=int, default=[1, 2], help="none: print the table alone")
-    add("--metrics", nargs="+", default=METRICS)
+    add("--metrics", nargs="+", default=SHOWN)
     add("--output", type=Path, default=Path("output/ablation"))
     add("opts", nargs="*", default=[], metavar="KEY VALUE", help="for all rows")
     options = parser.parse_args()
