@@ -17,10 +17,15 @@ from gvseg.inference.frames import (
     size_error,
     size_of,
 )
+from gvseg.inference.showing_order import ShowingOrder
 
 
 class VideoSource:
     """A video file, upright and with the time stamps it was recorded with.
+
+    A frame is bad when the decoder raises an error over it, leaves it out after an error or marks
+    it as damaged. Frames that were predicted from a bad one come as the decoder shows them, with
+    traces of the damage up to the next key frame.
 
     Args:
         path: of the file.
@@ -42,11 +47,11 @@ class VideoSource:
 
     def _first_size(self, container: av.container.InputContainer) -> tuple[int, int] | None:
         """Return the size of the first frame, None where there is none."""
-        for decoded in _decode(container, self.path):
-            if isinstance(decoded, av.VideoFrame):
-                return size_of(_upright(decoded))
+        for index, (_, shown) in enumerate(_decode(container)):
+            if isinstance(shown, av.VideoFrame):
+                return size_of(_upright(shown))
             if self.on_bad_frame is OnBadFrame.ERROR:
-                raise decoded
+                raise self._error(index, shown)
         return None
 
     def __iter__(self) -> Iterator[Frame]:
@@ -60,20 +65,26 @@ class VideoSource:
 
     def _read(self) -> Iterator[Frame | UnreadableFrame]:
         with self._open() as container:
-            start: float | None = None
-            for index, decoded in enumerate(_decode(container, self.path)):
-                if isinstance(decoded, OSError):
-                    rate = self.frame_rate
-                    yield UnreadableFrame(index, float(index / rate) if rate else None, decoded)
+            tick = container.streams.video[0].time_base
+            start: int | None = None
+            for index, (time, shown) in enumerate(_decode(container)):
+                start = time if start is None else start
+                if time is None or start is None or tick is None:
+                    seconds = float(index / self.frame_rate) if self.frame_rate else None
+                else:
+                    seconds = float((time - start) * tick)
+                if isinstance(shown, str):
+                    yield UnreadableFrame(index, seconds, self._error(index, shown))
                     continue
-                start = decoded.time if start is None else start
-                image = _upright(decoded)
+                image = _upright(shown)
                 if size_of(image) != self.size:
                     raise ValueError(
                         size_error(f"Frame {index} of {self.path}", image, "frame 0", self.size)
                     )
-                known = decoded.time is not None and start is not None
-                yield Frame(index, decoded.time - start if known else None, image)
+                yield Frame(index, seconds, image)
+
+    def _error(self, index: int, reason: str) -> OSError:
+        return OSError(f"Frame {index} of {self.path} {reason}.")
 
     def _open(self) -> av.container.InputContainer:
         try:
@@ -83,50 +94,90 @@ class VideoSource:
         if not container.streams.video:
             container.close()
             raise ValueError(f"{self.path} has no video stream.")
-        container.streams.video[0].thread_type = "AUTO"
+        # Several threads would tell an error later than the packet it is about, of the last packets
+        # not at all, and leave damaged frames unmarked.
+        container.streams.video[0].codec_context.thread_count = 1
         return container
 
 
 def _decode(
-    container: av.container.InputContainer, path: Path
-) -> Iterator[av.VideoFrame | OSError]:
-    """Yield decoded frames and, in the place of one that cannot be decoded, an error naming it."""
-    index = 0
-    packets = container.demux(video=0)
-    while True:
-        try:
-            packet = next(packets)
-        except StopIteration:
-            if _is_cut_off(container):
-                yield OSError(f"Frame {index} of {path} is missing: the file is cut off there.")
-            return
-        except av.error.FFmpegError as error:
-            # The file itself is damaged from here on; what the decoder still holds comes before.
-            held = container.streams.video[0].codec_context.decode(None)
-            yield from held
-            yield _undecoded(index + len(held), path, error)
-            return
-        try:
-            frames = packet.decode()
-        except av.error.FFmpegError as error:
-            yield _undecoded(index, path, error)
-            index += 1
-            continue
+    container: av.container.InputContainer,
+) -> Iterator[tuple[int | None, av.VideoFrame | str]]:
+    """Yield what is shown, in this order: its time in ticks of the stream, and a frame.
+
+    In the place of a frame that cannot be decoded there is a text that says why.
+    """
+    stream = container.streams.video[0]
+    # AVI stores no times of showing: of frames out of order, FFmpeg gives wrong ones.
+    has_times = container.format.name != "avi" or not stream.codec_context.has_b_frames
+    order = ShowingOrder()
+    reason = ending = ""
+    for packet in _packets(container):
+        if isinstance(packet, av.error.FFmpegError):
+            ending = _unreadable(packet)
+            frames = stream.decode(None)  # what the decoder still holds comes before
+        else:
+            time = packet.pts if has_times else None
+            if time is not None:
+                order.send(time)
+            elif not packet.size and (cut := _cut_time(container)) is not None:
+                ending = "is missing: the file is cut off there"
+                order.end_before(cut)
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError as error:
+                reason = _unreadable(error)
+                if time is None:
+                    yield None, reason  # as well as it can be told
+                else:
+                    order.fail(time)
+                continue
         for frame in frames:
-            yield frame
-            index += 1
+            yield from _show(frame, frame.pts if has_times else None, order, reason)
+    for missing in order.finish():
+        yield missing, reason
+    if ending:
+        yield None, ending
 
 
-def _is_cut_off(container: av.container.InputContainer) -> bool:
-    """Tell whether the index of the file knows of frames beyond its end."""
-    entries = container.streams.video[0].index_entries
-    return any(entry.pos + entry.size > container.size for entry in entries)
+def _packets(
+    container: av.container.InputContainer,
+) -> Iterator[av.Packet | av.error.FFmpegError]:
+    """Yield the packets and, where the file itself is damaged, the error that ends it."""
+    try:
+        yield from container.demux(video=0)
+    except av.error.FFmpegError as error:
+        yield error
 
 
-def _undecoded(index: int, path: Path, error: av.error.FFmpegError) -> OSError:
-    unreadable = OSError(f"Frame {index} of {path} is unreadable: {error.strerror}.")
-    unreadable.__cause__ = error
-    return unreadable
+def _show(
+    frame: av.VideoFrame, time: int | None, order: ShowingOrder, reason: str
+) -> Iterator[tuple[int | None, av.VideoFrame | str]]:
+    """Yield a frame that the decoder gives, after those that are missing before it."""
+    gap = [] if time is None else order.show(time)
+    if gap is None:
+        return
+    for missing in gap:
+        yield missing, reason
+    yield time, "is damaged: parts of it cannot be decoded" if frame.is_corrupt else frame
+
+
+def _unreadable(error: av.error.FFmpegError) -> str:
+    return f"is unreadable: {error.strerror}"
+
+
+def _cut_time(container: av.container.InputContainer) -> int | None:
+    """Return a time before which no frame is missing from a file that is cut off, else None.
+
+    It is the time for decoding of the first packet that the index of the file knows of, but that
+    is not there. None is shown before it is decoded.
+    """
+    missing = (
+        entry.timestamp
+        for entry in container.streams.video[0].index_entries
+        if entry.pos + entry.size > container.size
+    )
+    return min(missing, default=None)
 
 
 def _upright(frame: av.VideoFrame) -> np.ndarray:
