@@ -98,11 +98,20 @@ class TimelineWriter:
         rows = [(key, self._tracks[key]) for key in shown]
         num_hidden = len(self._tracks) - len(shown)
         frames = (self._first_index, self._last_index, self._schedule.num_frames)
-        title = f"{self._video.name}: {frames[2]} frames, {len(self._tracks)} tracks"
+        title = f"{self._video.name}: {frames[2]} frames, {self._count_rows()}"
         if num_hidden:
             title += f", of which the {len(shown)} seen longest"
         write_image(self.path, draw_timeline(title, rows, frames, self._video.legend))
         self.files = [self.path]
+
+    def _count_rows(self) -> str:
+        """Say how many things there were, and how many classes of stuff."""
+        num_tracks = sum(is_thing for is_thing, _ in self._tracks)
+        num_classes = len(self._tracks) - num_tracks
+        if not num_classes:
+            return f"{num_tracks} tracks"
+        classes = f"{num_classes} classes"
+        return f"{num_tracks} tracks and {classes}" if num_tracks else classes
 
 
 def draw_timeline(

@@ -85,3 +85,13 @@ def test_what_is_kept_of_a_flickering_identity_is_bounded(tmp_path):
 def test_video_without_objects_has_an_empty_chart(tmp_path):
     write(tmp_path / "tracks.png", [{}, {}])
     assert Image.open(tmp_path / "tracks.png").size[1] < 100
+
+
+def test_things_and_classes_are_counted_apart(tmp_path):
+    things, stuff = {1: 0, 2: 0}, {4: 3}
+    for frames, expected in (
+        ([things], "2 tracks"),
+        ([stuff], "1 classes"),
+        ([things | stuff, {}], "2 tracks and 1 classes"),
+    ):
+        assert write(tmp_path / "tracks.png", frames)._count_rows() == expected
