@@ -1,6 +1,6 @@
 """How much the shape-position descriptor of an object changes over time, which tau is to judge.
 
-    python -m tests.benchmarks.descriptor_change davis2016_dev_val
+    python -m tests.benchmarks.descriptor_change davis2016_dev_val [--outside object --radius object]
 
 The masks are read at every fourth pixel, as in training.
 """
@@ -24,10 +24,11 @@ from gvseg.modeling.task_oriented.shape_position import ShapePositionDescriptor,
 TAUS = (0.2, 0.5, 0.8)
 
 
-def changes(dataset_name: str, gaps: list[int]) -> dict[int, list[float]]:
+def changes(
+    dataset_name: str, gaps: list[int], descriptor: ShapePositionDescriptor
+) -> dict[int, list[float]]:
     """Return the change of each object between frames so far apart, by their distance."""
     benchmark = get_benchmark(dataset_name)
-    descriptor = ShapePositionDescriptor(embed_dim=256)
     found: dict[int, list[float]] = {gap: [] for gap in gaps}
     for record in load_records(dataset_name):
         histograms: dict[int, dict[int, torch.Tensor]] = defaultdict(dict)
@@ -56,9 +57,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dataset")
     parser.add_argument("--gaps", type=int, nargs="+", default=[1, 3, 10, 20], metavar="FRAMES")
+    for option in ("--outside", "--radius"):
+        parser.add_argument(option, choices=("image", "object"), default="image")
     args = parser.parse_args()
+    descriptor = ShapePositionDescriptor(embed_dim=256, outside=args.outside, radius=args.radius)
     table = Table("frames between", "pairs", "median", *(f"below {tau}" for tau in TAUS))
-    for gap, values in changes(args.dataset, args.gaps).items():
+    for gap, values in changes(args.dataset, args.gaps, descriptor).items():
         shares = [f"{100 * np.mean(np.array(values) < tau):.1f} %" for tau in TAUS]
         table.add_row(str(gap), str(len(values)), f"{np.median(values):.2f}", *shares)
     Console().print(table)
