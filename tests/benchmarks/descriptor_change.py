@@ -1,6 +1,6 @@
 """How much the shape-position descriptor of an object changes over time, which tau is to judge.
 
-    python -m tests.benchmarks.descriptor_change davis2016_dev_val [--outside object --radius object]
+    python -m tests.benchmarks.descriptor_change davis2016_dev_val --outside object --radius object
 
 The masks are read at every fourth pixel, as in training.
 """
