@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from gvseg.data.problems import Report, problem_of
+from gvseg.data.whole_files import whole_file
 
 
 def read_frame(path: str | Path) -> np.ndarray:
@@ -42,9 +42,8 @@ def frame_size(path: str | Path) -> tuple[int, int]:
 
 def write_image(path: Path, image: Image.Image) -> None:
     """Write a PNG; the file appears when it is complete."""
-    unfinished = path.with_suffix(".part")
-    image.save(unfinished, format="PNG")
-    os.replace(unfinished, path)
+    with whole_file(path) as unfinished:
+        image.save(unfinished, format="PNG")
 
 
 def size_of_frames(paths: Sequence[str | Path], report: Report) -> tuple[int, int] | None:

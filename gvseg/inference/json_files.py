@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+
+from gvseg.data.whole_files import GrowingFile, whole_file, writing
 
 LARGEST_STEP = 0.125  # of the frames so far, that may come before a file is joined again
 SMALLEST_STEP = 25  # frames
 
 
 class GrowingJson:
-    """A JSON file that ends in a list; whole on disk after each entry.
+    """A JSON file that ends in a list; whole on disk at any time.
 
     Args:
         path: of the file, written anew.
@@ -23,64 +24,66 @@ class GrowingJson:
     """
 
     def __init__(self, path: Path, *, head: str, tail: str) -> None:
-        self._file: BinaryIO = path.open("wb")
-        self._tail = f"\n{tail}\n".encode()
-        self._end = 0  # where the closing brackets begin
+        self._file = GrowingFile(path, head.encode(), tail=f"\n{tail}\n".encode())
         self._separator = "\n"
-        self._write(head)
 
     def append(self, entry: object) -> None:
         """Add an entry to the list."""
-        self._write(self._separator + json.dumps(entry))
+        self._file.append(f"{self._separator}{json.dumps(entry)}".encode())
         self._separator = ",\n"
 
     def close(self) -> None:
         """Close the file, which is whole already."""
         self._file.close()
 
-    def _write(self, text: str) -> None:
-        """Write over the closing brackets and close again."""
-        data = text.encode("utf-8")
-        self._file.seek(self._end)
-        self._file.write(data + self._tail)
-        self._file.flush()
-        self._end += len(data)
-
 
 class LineStore:
     """Lists of JSON values on disk, by name, one value a line; memory holds their lengths alone.
 
+    What is added becomes part of the lists with `commit`, so that they fit together.
+
     Args:
-        folder: made anew; removed by `remove`.
+        folder: made for the first value, whatever was there before; removed by `remove`.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        self.remove()
         self._lengths: dict[str, int] = {}
+        self._new_lengths: dict[str, int] = {}  # of lists that were added to
 
     def append(self, name: str, value: object) -> None:
-        """Add a value to a list, which is made where needed."""
-        with self._path(name).open("a", encoding="utf-8") as file:
+        """Add a value to a list, which is made where needed.
+
+        Raises:
+            OSError: it cannot be written; then do not commit.
+        """
+        path = self._path(name)
+        self.folder.mkdir(exist_ok=True)
+        with writing(path), path.open("a", encoding="utf-8") as file:
             file.write(f"{json.dumps(value)}\n")
-        self._lengths[name] = self.length(name) + 1
+        self._new_lengths[name] = self.length(name) + 1
 
     def length(self, name: str) -> int:
-        """Return how many values a list has."""
-        return self._lengths.get(name, 0)
+        """Return how many values a list has, with those that were added."""
+        return self._new_lengths.get(name, self._lengths.get(name, 0))
+
+    def commit(self) -> None:
+        """Make what was added part of the lists."""
+        self._lengths.update(self._new_lengths)
+        self._new_lengths.clear()
 
     def lines(self, name: str) -> Iterator[str]:
         """Yield the values of a list as JSON; a list that nothing was added to has none."""
-        if not self.length(name):
+        if name not in self._lengths:
             return
         with self._path(name).open(encoding="utf-8") as file:
-            for line in file:
+            for line in islice(file, self._lengths[name]):
                 yield line.rstrip("\n")
 
     def remove(self) -> None:
         """Remove the lists from disk."""
-        shutil.rmtree(self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)  # it may not be there yet
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.jsonl"
@@ -113,11 +116,9 @@ def write_json(path: Path, value: object) -> None:
         value: of mappings, lists and what JSON knows; an iterator stands for a list and gives the
             JSON of each of its entries.
     """
-    unfinished = path.with_suffix(".part")
-    with unfinished.open("w", encoding="utf-8") as file:
+    with whole_file(path) as unfinished, unfinished.open("w", encoding="utf-8") as file:
         file.writelines(_pieces(value))
         file.write("\n")
-    os.replace(unfinished, path)
 
 
 def _pieces(value: object) -> Iterator[str]:

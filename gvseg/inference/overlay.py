@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import ExitStack
 from pathlib import Path
 
 import cv2
@@ -60,8 +61,9 @@ class OverlayWriter:
             sink.write(frame, picture)
 
     def close(self) -> None:
-        for sink in self.sinks:
-            sink.close()
+        with ExitStack() as sinks:  # one that fails keeps no other from being closed
+            for sink in self.sinks:
+                sinks.callback(sink.close)
 
     def _draw(self, image: np.ndarray, segments: FrameSegments) -> np.ndarray:
         if self.view == "masks":

@@ -6,7 +6,8 @@ Every file is readable up to the last picture flushed to it, even when the progr
 from __future__ import annotations
 
 import math
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol, cast
@@ -16,11 +17,13 @@ import cv2
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
+from gvseg.data.whole_files import DirectFile, whole_file, writing
 from gvseg.inference.frames import Frame
 
 ENCODER = "libx264"
 DEFAULT_FRAME_RATE = Fraction(25)  # of sources without a clock
 TICKS_PER_SECOND = 10_000  # at least; time stamps are stored in ticks
+HEAD_BYTES = 4096  # within these, the end of a video is written to, and the first fragment begins
 KEYFRAME_SECONDS = 1  # what a killed run loses at most, beside the encoder's own look-ahead
 ITU_709 = 1  # the number of this standard among FFmpeg's primaries and transfer curves
 THUMBNAIL_WIDTH = 480
@@ -47,6 +50,15 @@ class PictureSink(Protocol):
     def close(self) -> None:
         """Finish the files."""
         ...
+
+
+class _EncodedFile(DirectFile):
+    """What FFmpeg writes to; once it is stopped, whatever else FFmpeg has to say is dropped."""
+
+    is_stopped = False
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        return len(data) if self.is_stopped else super().write(data)
 
 
 class VideoFile:
@@ -77,9 +89,12 @@ class VideoFile:
         factor = math.ceil(TICKS_PER_SECOND / self._rate.numerator)
         self._tick = Fraction(1, self._rate.numerator * factor)
         self._last_tick = -1
+        with writing(self.path):
+            self._file = _EncodedFile(self.path, "w")
         self._container = av.open(
-            str(self.path),
+            self._file,
             "w",
+            format="mp4",
             # Written in fragments, each complete on disk, and turned into a plain mp4 at the end.
             options={"movflags": "+hybrid_fragmented", "flush_packets": "1"},
         )
@@ -109,11 +124,38 @@ class VideoFile:
         encoded.pts = self._last_tick
         encoded.time_base = self._tick
         encoded.duration = round(1 / self._rate / self._tick)
-        self._container.mux(self._stream.encode(encoded))
+        with self._kept_whole():
+            self._container.mux(self._stream.encode(encoded))
 
     def close(self) -> None:
-        self._container.mux(self._stream.encode(None))
-        self._container.close()
+        if self._file.is_stopped:
+            return
+        with self._kept_whole():
+            self._container.mux(self._stream.encode(None))
+        with self._kept_whole():
+            self._container.close()
+        self._file.close()
+
+    @contextmanager
+    def _kept_whole(self) -> Iterator[None]:
+        """After an error in the block end the file with the last fragment that was whole before."""
+        size = self.path.stat().st_size
+        with self.path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+        with writing(self.path):
+            try:
+                yield
+            except BaseException:
+                self._file.truncate(size)
+                self._file.seek(0)
+                self._file.write(head)
+                self._file.is_stopped = True
+                with suppress(av.error.FFmpegError):  # the same one again
+                    self._container.close()
+                self._file.close()
+                if b"moov" not in head:  # it comes with the first fragment
+                    self.path.unlink()
+                raise
 
 
 class PngFolder:
@@ -196,6 +238,5 @@ def write_png(path: Path, image: np.ndarray) -> None:
     if image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     _, encoded = cv2.imencode(".png", image)
-    unfinished = path.with_suffix(".part")
-    unfinished.write_bytes(encoded.tobytes())
-    os.replace(unfinished, path)
+    with whole_file(path) as unfinished:
+        unfinished.write_bytes(encoded.tobytes())

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
-import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from gvseg.data.whole_files import GrowingFile, whole_file
 from gvseg.evaluation.submissions.track_json import run_lengths
 from gvseg.inference.frames import Frame
 from gvseg.inference.json_files import GrowingJson
@@ -89,16 +91,12 @@ class CsvWriter:
 
     def open(self, video: VideoInfo) -> None:
         self._legend = video.legend
-        self._file = self.path.open("w", newline="", encoding="utf-8")
-        self._table = csv.writer(self._file)
-        self._table.writerow(CSV_COLUMNS)
-        self._file.flush()
+        self._file = GrowingFile(self.path, _table([CSV_COLUMNS]))
         self.files = [self.path]
 
     def write(self, frame: Frame, segments: FrameSegments) -> None:
         rows = [self._row(frame, segments, position) for position in range(len(segments))]
-        self._table.writerows(row for row in rows if row[-1])
-        self._file.flush()
+        self._file.append(_table(row for row in rows if row[-1]))
 
     def close(self) -> None:
         self._file.close()
@@ -116,6 +114,12 @@ class CsvWriter:
             *(int(length) for length in coco_mask.toBbox(encoded)),
             int(coco_mask.area(encoded)),
         ]
+
+
+def _table(rows: Iterable[Iterable[object]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode("utf-8")
 
 
 class NpzWriter:
@@ -142,12 +146,11 @@ class NpzWriter:
             "masks": segments.masks,
             "index_map": segments.index_map,
         }
-        path = self.folder / f"{frame.index:05d}.npz"
-        unfinished = path.with_suffix(".part")
-        with unfinished.open("wb") as file:
-            known = {name: array for name, array in arrays.items() if array is not None}
-            np.savez_compressed(file, **known)
-        os.replace(unfinished, path)
+        data = io.BytesIO()
+        known = {name: array for name, array in arrays.items() if array is not None}
+        np.savez_compressed(data, **known)
+        with whole_file(self.folder / f"{frame.index:05d}.npz") as unfinished:
+            unfinished.write_bytes(data.getvalue())
 
     def close(self) -> None:
         """Nothing is left to do: each file is complete as soon as it is written."""

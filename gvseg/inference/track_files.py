@@ -87,17 +87,19 @@ class TrackFile:
 
     def write(self, frame: Frame, segments: FrameSegments) -> None:
         things = take_segments(segments, np.flatnonzero(self._is_thing[segments.classes]))
-        self._scores.update(things)
-        is_due = self._schedule.count_frame()
-        image = coco_image(self._video, frame, self._schedule.num_frames)
+        image = coco_image(self._video, frame, self._schedule.num_frames + 1)
         self.layout.keep(self._store, self._video, image, things)
-        if is_due:
+        self._store.commit()
+        self._scores.update(things)
+        if self._schedule.count_frame():
             self._join()
 
     def close(self) -> None:
         """Complete the file and remove the lists it was made of."""
-        self._join()
-        self._store.remove()
+        try:
+            self._join()
+        finally:
+            self._store.remove()
 
     def _join(self) -> None:
         num_frames = self._schedule.num_frames
@@ -266,12 +268,15 @@ class CocoPanopticWriter:
         self._store.append("images", coco_image(self._video, frame, image_id))
         entry = self._images.write(self.folder / png_name(frame), segments, f"Frame {frame.index}")
         self._store.append("annotations", entry | {"image_id": image_id})
+        self._store.commit()
         if self._schedule.count_frame():
             self._join()
 
     def close(self) -> None:
-        self._join()
-        self._store.remove()
+        try:
+            self._join()
+        finally:
+            self._store.remove()
 
     def _join(self) -> None:
         lists = {name: self._store.lines(name) for name in ("images", "annotations")}
