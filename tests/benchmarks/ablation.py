@@ -1,7 +1,7 @@
 """Train and score rows of `docs/ablation.md` over several seeds, one after the other.
 
 python -m tests.benchmarks.ablation --config-file configs/quick/ablation_vis.yaml \\
-    --rows a --seeds 1 2 --output output/ablation [KEY VALUE ...]
+    --rows a --seeds 1 2 --output output/ablation [--opts KEY VALUE ...]
 
 A run that was stopped goes on, and one that is done is not repeated, so that the command may be
 given again, or beside itself with other seeds. The table at the end is of all that is done.
@@ -93,7 +93,7 @@ def main() -> None:
     add("--seeds", nargs="*", type=int, default=[1, 2], help="none: print the table alone")
     add("--metrics", nargs="+", default=SHOWN)
     add("--output", type=Path, default=Path("output/ablation"))
-    add("opts", nargs="*", default=[], metavar="KEY VALUE", help="for all rows")
+    add("--opts", nargs="*", default=[], metavar="KEY VALUE", help="for all rows")
     options = parser.parse_args()
     rows = [row for name in options.rows for row in read_rows(name[0]) if row.name.startswith(name)]
     for seed in options.seeds:
