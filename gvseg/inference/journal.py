@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import shutil
 import struct
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from gvseg.data.whole_files import DirectFile, whole_file, writing
 from gvseg.inference.json_files import write_json
 from gvseg.inference.saved_state import State
 from gvseg.structures import FrameSegments
@@ -47,7 +47,7 @@ class Journal:
         self.report = folder / "run.json"
         self._folder = folder / ".run"
         self._about = dict(about)
-        self._file: BinaryIO | None = None
+        self._file: DirectFile | None = None
         self._last_save = time.monotonic()
         if resume:
             self._compare()
@@ -102,12 +102,12 @@ class Journal:
 
     def add(self, segments: FrameSegments) -> None:
         """Take in the next frame."""
-        if self._file is None:
-            self._file = self._records.open("ab")
-            self._file.truncate(self._size)  # what came after the state is found once more
         data = encode_segments(segments)
-        self._file.write(_LENGTH.pack(len(data)) + data)
-        self._file.flush()
+        with writing(self._records):
+            if self._file is None:
+                self._file = DirectFile(self._records, "a")
+                self._file.truncate(self._size)  # what came after the state is found once more
+            self._file.write(_LENGTH.pack(len(data)) + data)
         self._size += _LENGTH.size + len(data)
         self.num_frames += 1
 
@@ -121,11 +121,10 @@ class Journal:
 
     def save(self, state: State) -> None:
         """Keep what is remembered after the frames so far."""
-        unfinished = self._folder / "state.part"
-        with unfinished.open("wb") as file:
+        path = self._folder / "state.npz"
+        with whole_file(path) as unfinished, unfinished.open("wb") as file:
             place = {"journal": np.array([self.num_frames, self._size])}
             np.savez(file, allow_pickle=False, **place, **state)
-        os.replace(unfinished, self._folder / "state.npz")
 
     def close(self) -> None:
         """Close the files; the run can be resumed."""

@@ -135,6 +135,9 @@ class VideoFile:
         with self._kept_whole():
             self._container.close()
         self._file.close()
+        if not self.path.stat().st_size:  # there was no frame
+            self.path.unlink()
+            self.files = []
 
     @contextmanager
     def _kept_whole(self) -> Iterator[None]:

@@ -121,3 +121,26 @@ def test_records_that_were_cut_off_are_named(tmp_path):
     records.write_bytes(records.read_bytes()[:-1])
     with pytest.raises(ValueError, match=r"frames\.bin is cut off"):
         Journal(tmp_path, ABOUT, resume=True)
+
+
+def test_full_disk_is_told_and_leaves_the_state_before(tmp_path):
+    resource = pytest.importorskip("resource", reason="limits of files are of Unix")
+    journal = Journal(tmp_path, ABOUT)
+    for segments in segments_of(5):
+        journal.add(segments)
+    journal.save({"seen": np.arange(3)})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    size = (tmp_path / ".run" / "frames.bin").stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, hard))
+    try:
+        with pytest.raises(OSError, match=r"frames\.bin cannot be written: File too large; make"):
+            journal.add(segments_of(1)[0])
+        with pytest.raises(OSError, match=r"state\.npz cannot be written: File too large; make"):
+            journal.save({"seen": np.zeros(size)})
+        journal.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    resumed = Journal(tmp_path, ABOUT, resume=True)
+    assert resumed.state["seen"].tolist() == [0, 1, 2]
+    for found, segments in zip(resumed.found(), segments_of(5), strict=True):
+        assert_same(found, segments)

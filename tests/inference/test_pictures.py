@@ -80,8 +80,10 @@ def test_missing_encoder_is_explained(tmp_path, monkeypatch):
         VideoFile(tmp_path / "out.mp4").open((48, 64), None)
 
 
-def test_video_without_frames_can_be_closed(tmp_path):
-    write_all(VideoFile(tmp_path / "out.mp4"), 0)
+def test_video_without_frames_is_no_file(tmp_path):
+    sink = VideoFile(tmp_path / "out.mp4")
+    write_all(sink, 0)
+    assert sink.files == list(tmp_path.iterdir()) == []
 
 
 def test_png_folder_has_one_exact_file_for_each_frame(tmp_path):
