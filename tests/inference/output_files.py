@@ -45,7 +45,7 @@ def read_picture(path):
 
 def read_images(folder):
     """PNGs of consecutive frames, in the folder or in the one of the video below it."""
-    inner = [path for path in folder.iterdir() if path.is_dir()]
+    inner = [path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."]
     files = sorted((inner[0] if inner else folder).glob("*.png"))
     assert [file.name for file in files] == [f"{index:05d}.png" for index in range(len(files))]
     for file in files:

@@ -1,15 +1,10 @@
 """Tracks in the formats of benchmarks, read back by the readers of their submissions."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from gvseg.data.benchmark import Benchmark
@@ -22,6 +17,7 @@ from gvseg.inference.writers import build_writers
 from gvseg.structures import FrameSegments
 from gvseg.tasks import Task
 from gvseg.visualization import ClassLegend
+from tests.inference.output_files import num_frames_in
 from tests.inference.painted_video import COLORS, LEGEND, NAMES, crossing_video, true_segments
 
 CATEGORY_IDS = (7, 3, 12, 40, 41)
@@ -205,36 +201,13 @@ def test_empty_frames_leave_valid_files(tmp_path):
     assert json.loads((tmp_path / "coco_video.json").read_text())["annotations"] == []
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from tests.inference.test_track_files import write
-formats = ["youtube_vis", "burst", "coco_video", "panoptic", "coco_panoptic", "davis", "csv", "npz"]
-write(Path(sys.argv[1]), *formats, "semantic", is_closed=False)
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-def test_files_of_a_killed_run_are_valid(tmp_path):
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED, str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-    )
-    assert killed.returncode == -9, killed.stderr
-    # These are joined from time to time: after frame 1 and 25 frames later.
-    for track in json.loads((tmp_path / "youtube_vis.json").read_text()):
-        masks = track["segmentations"]
-        assert len(masks) == 26
-        assert all(coco_mask.area(mask) > 0 for mask in masks)
-    (sequence,) = json.loads((tmp_path / "burst.json").read_text())["sequences"]
-    assert len(sequence["segmentations"]) == len(sequence["annotated_image_paths"]) == 26
-    assert len(json.loads((tmp_path / "coco_video.json").read_text())["images"]) == 26
-    # These lose nothing.
-    (video,) = json.loads((tmp_path / "panoptic" / "pred.json").read_text())["annotations"]
-    assert len(video["annotations"]) == NUM_FRAMES
-    assert len((tmp_path / "tracks.csv").read_text().splitlines()) == 1 + 3 * NUM_FRAMES
-    for folder in ("npz", "semantic", "davis/walk", "panoptic/pan_pred/walk"):
-        assert len(list((tmp_path / folder).iterdir())) == NUM_FRAMES
+def test_files_are_whole_while_they_grow(tmp_path):
+    joined = ["youtube_vis", "burst", "coco_video", "coco_panoptic"]
+    grown = ["panoptic", "davis", "csv", "npz", "semantic"]
+    write(tmp_path, *joined, *grown, is_closed=False)
+    num_frames = num_frames_in(tmp_path, was_killed=True)
+    # Some are joined from time to time: after frame 1 and 25 frames later.
+    assert {num_frames.pop(name + ".json", None) for name in joined[:3]} == {26}
+    assert num_frames.pop("coco_panoptic") == 26
+    del num_frames["tracks.png"]
+    assert set(num_frames.values()) == {NUM_FRAMES}

@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 import tempfile
 from fractions import Fraction
 
@@ -189,38 +187,6 @@ def test_folder_without_permission_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     with pytest.raises(OSError, match=f"{tmp_path} cannot be written: Permission denied"):
         build_writers(tmp_path, ["json"])
-
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from gvseg.inference.sources import Frame
-from gvseg.inference.writers import build_writers
-from tests.inference.painted_video import crossing_video, true_segments
-from tests.inference.test_writers import VIDEO
-
-writers = build_writers(Path(sys.argv[1]), ["video", "frames", "masks", "json"])
-for writer in writers:
-    writer.open(VIDEO)
-for index, image in enumerate(crossing_video(150)):
-    for writer in writers:
-        writer.write(Frame(index, index / 30, image), true_segments(image, index))
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-def test_files_of_a_killed_run_are_valid(tmp_path):
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED, str(tmp_path)], capture_output=True, text=True, check=False
-    )
-    assert killed.returncode == -9, killed.stderr
-    assert len(json.loads((tmp_path / "segments.json").read_text())["frames"]) == 150
-    for folder in ("frames", "masks", "classes"):
-        names = sorted(path.name for path in (tmp_path / folder).iterdir())
-        assert names == [f"{index:05d}.png" for index in range(150)]
-        assert cv2.imread(str(tmp_path / folder / names[-1])) is not None
-    # The encoder looks ahead and writes whole groups of frames.
-    assert 60 <= len(list(VideoSource(tmp_path / "overlay.mp4"))) <= 150
 
 
 def test_overlay_writer_lists_files_of_all_sinks(tmp_path):

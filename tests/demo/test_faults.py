@@ -1,0 +1,120 @@
+"""What a run leaves on disk when the disk is full, when it is interrupted and when it is killed."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from gvseg.inference.writers import FORMATS
+from tests.demo.test_demo import error_line
+from tests.inference.output_files import num_frames_in
+
+EVERYTHING = ["--formats", ",".join(FORMATS)]
+ROOT = Path(__file__).resolve().parents[2]
+NUM_FRAMES = 150
+NUM_BEFORE = 70  # the signal: two fragments of the video are written by then
+PICTURES = {"overview.png", "tracks.png"}
+RUN = """
+import importlib.util, signal, sys
+from detectron2.data import MetadataCatalog
+from tests.demo.conftest import DATASET, DEMO
+from tests.inference.painted_video import LEGEND
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where it was started in the background
+MetadataCatalog.get(DATASET).set(thing_classes=list(LEGEND.names), thing_colors=list(LEGEND.colors))
+spec = importlib.util.spec_from_file_location("demo", DEMO)
+demo = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(demo)
+sys.exit(demo.main())
+"""
+
+
+@pytest.fixture(params=[16, 150, 400])
+def small_disk(request, tmp_path):
+    """A disk of few kilobytes."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={request.param}k", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting needs rights that this user lacks")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_full_disk_is_told_in_one_line_and_leaves_whole_files(
+    demo, model, clip, small_disk, capsys
+):
+    output = small_disk / "result"
+    assert demo.main(["--input", str(clip), "--output", str(output), *EVERYTHING, *model]) == 1
+    line = error_line(capsys)
+    assert re.match(
+        rf"error: {output}/\S+ cannot be written: No space left on device; make room or choose "
+        "another folder.$",
+        line,
+    ), line
+    num_frames_in(output)
+
+
+@pytest.fixture
+def long_clip(clip):
+    """The clip over and over, as links."""
+    images = sorted(clip.iterdir())
+    folder = clip.with_name("long")
+    folder.mkdir()
+    for index in range(NUM_FRAMES):
+        (folder / f"{index}.png").hardlink_to(images[index % len(images)])
+    return folder
+
+
+def run_until_signal(sent, arguments, output):
+    """Run the demo in a process of its own, with a signal after some frames."""
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", RUN, "--output", str(output), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    table = output / "tracks.csv"
+    while process.poll() is None:
+        if table.exists() and f"\n{NUM_BEFORE}," in table.read_text():
+            process.send_signal(sent)
+            break
+        time.sleep(0.01)
+    _, errors = process.communicate(timeout=60)
+    return process.returncode, errors
+
+
+def test_interrupted_run_completes_its_files(model, long_clip, tmp_path):
+    output = tmp_path / "result"
+    status, errors = run_until_signal(
+        signal.SIGINT, ["--input", str(long_clip), *EVERYTHING, *model], output
+    )
+    assert errors == f"Stopped; what was written to {output} stays, and --resume goes on.\n"
+    assert status == 130
+    num_frames = num_frames_in(output)
+    assert num_frames.keys() > PICTURES
+    (num_written,) = {num for name, num in num_frames.items() if name not in PICTURES}
+    assert NUM_BEFORE < num_written < NUM_FRAMES
+
+
+def test_killed_run_leaves_whole_files_and_is_resumed(demo, model, long_clip, tmp_path):
+    output = tmp_path / "result"
+    arguments = ["--input", str(long_clip), *EVERYTHING, *model]
+    status, errors = run_until_signal(signal.SIGKILL, arguments, output)
+    assert status == -signal.SIGKILL, errors
+    num_frames = num_frames_in(output, was_killed=True)
+    num_written = num_frames["tracks.csv"]
+    assert NUM_BEFORE < num_written < NUM_FRAMES
+    assert num_frames.pop("tracks.png", None) is None
+    for name, num in num_frames.items():
+        behind = {"overlay.mp4": 60, "coco_panoptic": 26}.get(name, 26 if ".json" in name else 1)
+        assert num_written - behind <= num <= num_written + 1, name
+    assert demo.main(["--resume", "--output", str(output), *arguments]) == 0
+    num_frames = num_frames_in(output)
+    assert {num for name, num in num_frames.items() if name not in PICTURES} == {NUM_FRAMES}
