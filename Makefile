@@ -57,8 +57,8 @@ SYNTHETIC := $${DETECTRON2_DATASETS:-datasets}/synthetic
 MAKE_SYNTHETIC = $(BIN)/gvseg make-synthetic --split train --frames 12 --size 96x160
 synthetic-data: install
 	@for format in "ytvis --classes 6" "vspw --classes 12" "vipseg --classes 12" davis; do \
-		$(MAKE_SYNTHETIC) --format $$format --videos 60 --seed 1 --root $(SYNTHETIC)/train || exit 1; \
-		$(MAKE_SYNTHETIC) --format $$format --videos 15 --seed 2 --root $(SYNTHETIC)/val || exit 1; \
+		$(MAKE_SYNTHETIC) --format $$format --videos 300 --seed 1 --root $(SYNTHETIC)/train || exit 1; \
+		$(MAKE_SYNTHETIC) --format $$format --videos 30 --seed 2 --root $(SYNTHETIC)/val || exit 1; \
 	done
 
 lint: install

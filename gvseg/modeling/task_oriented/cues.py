@@ -30,14 +30,16 @@ class ShapePositionCues(nn.Module):
 
     The paper's text gives a query the descriptor of the true object that the previous prediction is
     matched to; its figure, and any inference, that of the mask which the query itself predicted.
-    In training both are drawn, so that what helps at inference has been seen. A tube's cue is the
-    mean over the frames in which its mask is not empty. Only things have one, as shapes say nothing
-    of what stuff is; the others are for ablations.
+    In training both are drawn, so that what helps at inference has been seen; and where the text is
+    followed, queries without a match have a cue of their own mask all the same, for else to have
+    one would tell which queries are matched. A tube's cue is the mean over the frames in which its
+    mask is not empty. Only things have one, as shapes say nothing of what stuff is; the others are
+    for ablations.
 
     Args:
         descriptor: gives H.
-        source: `matched_gt`, `predicted`, or `mixed`, in which each clip draws one of the two in
-            each layer.
+        source: `matched_gt`, as in the text: of matched queries alone; `predicted`; or `mixed`, in
+            which each clip draws in each layer whether matched queries have that of the truth.
         predicted_prob: of drawing the predicted mask where sources are mixed.
         segments: `things`, `stuff` or `all`: whose queries have cues.
     """
@@ -64,6 +66,7 @@ class ShapePositionCues(nn.Module):
             )
         self.segments = segments
         self.descriptor = descriptor
+        self.only_matched = source == "matched_gt"
         self.predicted_prob = {"matched_gt": 0.0, "predicted": 1.0, "mixed": predicted_prob}[source]
 
     @classmethod
@@ -89,20 +92,25 @@ class ShapePositionCues(nn.Module):
 
     def of_targets(
         self, descriptors: Sequence[Tensor], matches: Sequence[Match], num_queries: int
-    ) -> Tensor:
-        """Return the cue of each query from the object that it is matched to (B, Q, C).
+    ) -> tuple[Tensor, Tensor]:
+        """Return the cue of each query from the object that it is matched to, and which are.
 
         Args:
             descriptors: (N, C) of the targets of each clip, zeros for stuff.
             matches: of each clip.
             num_queries: Q.
+
+        Returns:
+            (B, Q, C), zeros for queries without a match, and (B, Q) bool.
         """
-        cues = []
+        cues, are_matched = [], []
         for of_clip, (queries, matched) in zip(descriptors, matches, strict=True):
             cue = of_clip.new_zeros(num_queries, of_clip.shape[1])
             queries, matched = queries.to(cue.device), matched.to(cue.device)
             cues.append(cue.index_copy(0, queries, of_clip[matched]))
-        return torch.stack(cues)
+            is_matched = torch.zeros(num_queries, dtype=torch.bool, device=cue.device)
+            are_matched.append(is_matched.index_fill(0, queries, True))
+        return torch.stack(cues), torch.stack(are_matched)
 
     def draw_predicted(self, batch: int) -> Tensor:
         """Draw which clips of a batch get cues from what they predicted, (B,) bool on the host."""
@@ -151,15 +159,15 @@ class TeachingGuide:
 
     def __call__(self, prediction: TubePrediction, level_masks: Tensor) -> Tensor:
         batch, num_queries = prediction.class_logits.shape[:2]
-        true = self.cues.of_targets(self.descriptors, self.match(prediction), num_queries)
-        draw = self.cues.draw_predicted(batch)
-        if not draw.any():
-            return true
-        draw = draw.to(true.device)
-        predicted = self.cues.of_predictions(
-            prediction.class_logits, level_masks, self.is_cued & draw[:, None]
+        true, is_matched = self.cues.of_targets(
+            self.descriptors, self.match(prediction), num_queries
         )
-        return torch.where(draw[:, None, None], predicted, true)
+        if self.cues.only_matched:
+            return true
+        predicted = self.cues.of_predictions(prediction.class_logits, level_masks, self.is_cued)
+        is_drawn = self.cues.draw_predicted(batch).to(true.device)
+        takes_true = is_matched & ~is_drawn[:, None]
+        return torch.where(takes_true[..., None], true, predicted)
 
 
 def true_masks(target: ClipTargets, segments: str = "things") -> Tensor:

@@ -62,12 +62,13 @@ def test_cues_of_objects_go_to_the_queries_matched_to_them():
     """Queries 2 and 0 are matched to targets 0 and 2 of the first clip; the second has none."""
     described = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
     nothing = torch.zeros(0, dtype=torch.int64)
-    given = cues().of_targets(
+    given, is_matched = cues().of_targets(
         [described, described[:0]],
         [(torch.tensor([2, 0]), torch.tensor([0, 2])), (nothing, nothing)],
         num_queries=3,
     )
     assert given.tolist() == [[[5, 6], [0, 0], [1, 2]], [[0, 0], [0, 0], [0, 0]]]
+    assert is_matched.tolist() == [[True, False, True], [False, False, False]]
 
 
 def test_a_cue_is_the_mean_over_the_frames_that_show_the_object():
@@ -122,9 +123,20 @@ def test_true_cues_follow_the_matches(source, prob):
     start = prediction()
     given = teaching(start, start.mask_logits)[0]
     of_targets = tube_descriptors(teaching.cues.descriptor, true_masks(targets()))
-    assert not given[[0, 2]].any()  # of stuff, and of nothing
+    assert not given[0].any()  # matched to stuff
     torch.testing.assert_close(given[1], of_targets[0])
     torch.testing.assert_close(given[3], of_targets[2])
+
+
+def test_having_a_cue_does_not_tell_which_queries_are_matched():
+    """Query 2 has no match: as in the text it has no cue, where sources are mixed its own."""
+    start = prediction()
+    start.class_logits[0, 2] = start.class_logits[0, 0]  # a thing now
+    at_inference = PredictedGuide(cues(), IS_THING)(start, start.mask_logits)[0]
+    assert at_inference[2].any()
+    assert not guide("matched_gt")(start, start.mask_logits)[0, 2].any()
+    given = guide("mixed", 0.0)(start, start.mask_logits)[0]
+    assert torch.equal(given[2], at_inference[2])
 
 
 @pytest.mark.parametrize(("source", "prob"), [("predicted", 0.0), ("mixed", 1.0)])
