@@ -67,8 +67,9 @@ def test_full_disk_is_told_and_what_was_written_is_whole(tmp_path, name):
     make_predictor().run(growing_video(), [writer_of(name, tmp_path / "unlimited")])
     assert set(num_frames_in(tmp_path / "unlimited").values()) == {NUM_FRAMES}
     sizes = sizes_in(tmp_path / "unlimited")
+    # Two runs of the encoder differ by some bytes.
     middle = sizes[-1] // 2 if len(sizes) == 1 else sizes[len(sizes) // 2]
-    for run, limit in (("half", middle), ("almost all", sizes[-1] - 1)):
+    for run, limit in (("half", middle), ("almost all", round(0.98 * sizes[-1]))):
         folder = tmp_path / run
         with pytest.raises(
             OSError,
