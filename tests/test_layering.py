@@ -9,13 +9,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # A part may import itself and what stands in an earlier row.
 LEVELS = (
-    ("gvseg.structures", "gvseg.tasks", "gvseg.precision", "gvseg.ops"),
+    ("gvseg", "gvseg.structures", "gvseg.tasks", "gvseg.precision", "gvseg.ops"),
     ("gvseg.config", "gvseg.checkpoint", "gvseg.visualization"),
     ("gvseg.modeling", "gvseg.data"),
     ("gvseg.evaluation",),  # reads its ground truth through gvseg.data
     ("gvseg.inference",),
     ("gvseg.engine", "projects"),
-    ("gvseg", "gvseg.cli", "train_net", "demo", "configs", "setup", "tools"),
+    ("gvseg.cli", "train_net", "demo", "configs", "setup", "tools"),
 )
 LEVEL_OF = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 # Each project is a part of its own, so that none can import another.
