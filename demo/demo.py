@@ -24,7 +24,7 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message=".*torch.jit", category=FutureWarning)
     from detectron2.config import CfgNode
 
-    from gvseg import __version__
+    import gvseg
     from gvseg.config import load_config
     from gvseg.inference.command_line import build_parser
     from gvseg.inference.exemplar_options import point_out
@@ -181,7 +181,7 @@ def open_journal(
     same.defrost()
     same.MODEL.DEVICE = ""  # a run may go on on another
     about = {
-        "version": __version__,
+        "version": gvseg.__version__,
         "input": str(Path(name).absolute()),
         **{option: str(getattr(options, option)) for option in taken},
         "objects": [str(exemplar) for exemplar in options.exemplars],
