@@ -5,6 +5,8 @@ B clips, Q queries, T frames, N matched pairs of the batch, P points, K classes.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -20,6 +22,14 @@ from gvseg.modeling.losses import (
 from gvseg.modeling.matching import HungarianMatcher, Match
 from gvseg.modeling.processes import mean_over_processes
 from gvseg.structures import ClipTargets, TubePrediction
+
+
+@dataclass(frozen=True)
+class _Norms:
+    """What losses are divided by, so that several processes have those of their joint batch."""
+
+    num_masks: Tensor
+    class_weight: Tensor  # of all queries
 
 
 class SetCriterion(nn.Module):
@@ -78,15 +88,29 @@ class SetCriterion(nn.Module):
         self, prediction: TubePrediction, targets: list[ClipTargets], iteration: int = 0
     ) -> dict[str, Tensor]:
         """Return weighted losses: `loss_ce`, `loss_mask`, `loss_dice`, and `..._<i>` per layer."""
-        num_masks = mean_over_processes(
-            sum(len(target.classes) for target in targets), prediction.class_logits.device
-        )
-        losses = self._judge(prediction, targets, num_masks, iteration)
+        num_queries = prediction.class_logits.shape[1]
+        norms = self._count(targets, num_queries, prediction.class_logits.device)
+        losses = self._judge(prediction, targets, norms, iteration)
         if self.deep_supervision:
             for index, earlier in enumerate(prediction.intermediate):
-                judged = self._judge(earlier, targets, num_masks, iteration)
+                judged = self._judge(earlier, targets, norms, iteration)
                 losses.update({f"{name}_{index}": loss for name, loss in judged.items()})
         return losses
+
+    def count_nothing(self, device: torch.device) -> None:
+        """Take part in the counting of other processes, of which some call `forward`."""
+        self._count([], 0, device)
+
+    def _count(self, targets: list[ClipTargets], num_queries: int, device: torch.device) -> _Norms:
+        """Return what losses are divided by, means over processes."""
+        num_targets = [len(target.classes) for target in targets]
+        num_matched = sum(min(count, num_queries) for count in num_targets)
+        num_unmatched = len(targets) * num_queries - num_matched
+        weight = num_matched + self.no_object_weight * num_unmatched
+        return _Norms(
+            num_masks=mean_over_processes(sum(num_targets), device),
+            class_weight=mean_over_processes(weight, device, least=self.no_object_weight),
+        )
 
     def match(
         self, prediction: TubePrediction, targets: list[ClipTargets], iteration: int = 0
@@ -100,15 +124,18 @@ class SetCriterion(nn.Module):
         self,
         prediction: TubePrediction,
         targets: list[ClipTargets],
-        num_masks: Tensor,
+        norms: _Norms,
         iteration: int,
     ) -> dict[str, Tensor]:
         matches = self.match(prediction, targets, iteration)
         with torch.autocast(prediction.class_logits.device.type, enabled=False):
-            mask, dice = self._mask_losses(prediction.mask_logits, targets, matches, num_masks)
+            mask, dice = self._mask_losses(
+                prediction.mask_logits, targets, matches, norms.num_masks
+            )
             return {
                 "loss_ce": self.weights["ce"]
-                * self._class_loss(prediction.class_logits.float(), targets, matches),
+                * self._class_loss(prediction.class_logits.float(), targets, matches)
+                / norms.class_weight,
                 "loss_mask": self.weights["mask"] * mask,
                 "loss_dice": self.weights["dice"] * dice,
             }
@@ -116,14 +143,14 @@ class SetCriterion(nn.Module):
     def _class_loss(
         self, class_logits: Tensor, targets: list[ClipTargets], matches: list[Match]
     ) -> Tensor:
-        """Cross-entropy in which unmatched queries should say "no object"."""
+        """Sum the cross-entropy of all queries, of which unmatched ones should say "no object"."""
         no_object = class_logits.shape[2] - 1
         classes = torch.full(class_logits.shape[:2], no_object, device=class_logits.device)
         for index, (queries, matched) in enumerate(matches):
             classes[index, queries.to(classes.device)] = targets[index].classes[matched]
         weights = class_logits.new_ones(no_object + 1)
         weights[-1] = self.no_object_weight
-        return F.cross_entropy(class_logits.transpose(1, 2), classes, weights)
+        return F.cross_entropy(class_logits.transpose(1, 2), classes, weights, reduction="sum")
 
     def _mask_losses(
         self,

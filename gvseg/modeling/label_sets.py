@@ -3,7 +3,7 @@
 Benchmarks name different classes. A model may learn several of them at once: its class head then
 has columns for each set, every set with its own "no object", and a clip reads those of its dataset.
 
-B clips, K classes of the largest set.
+B clips, K classes of the largest set among theirs, so that clips of one set have no others.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ class LabelSets(nn.Module):
         set_of_table: by the name of the class table; a single set serves all datasets.
     """
 
-    columns: Tensor  # (sets, K+1) int64 of the class head; -1 where a set has fewer classes
-    thing_columns: Tensor  # (sets, K+1) bool, False for "no object"
+    # Of all sets, of which the widest has W classes.
+    columns: Tensor  # (sets, W+1) int64 of the class head; -1 where a set has fewer classes
+    thing_columns: Tensor  # (sets, W+1) bool, False for "no object"
 
     def __init__(
         self, is_thing: Sequence[Sequence[bool]], set_of_table: dict[str, int] | None = None
@@ -94,16 +95,18 @@ class LabelSets(nn.Module):
     def head_columns(self, sets: Sequence[int]) -> Tensor | None:
         """Return the columns of the class head for clips of some sets, (B, K+1) int64.
 
-        None stands for all columns, in their order.
+        The last is that of "no object"; -1 fills up smaller sets beside larger ones. None stands
+        for all columns, in their order.
         """
         if len(self.is_thing) == 1:
             return None
-        return self.columns[list(sets)]
+        return self._of_clips(self.columns, sets)
 
     def thing_classes(self, sets: Sequence[int], tasks: Sequence[Task]) -> Tensor:
         """Return which classes clips of some sets tell objects apart in, (B, K+1) bool."""
         tells_apart = torch.tensor([task.has_instances for task in tasks])
-        return self.thing_columns[list(sets)] & tells_apart[:, None].to(self.columns.device)
+        things = self._of_clips(self.thing_columns, sets)
+        return things & tells_apart[:, None].to(self.columns.device)
 
     def cued_classes(self, sets: Sequence[int], tasks: Sequence[Task], segments: str) -> Tensor:
         """Return the classes whose queries get cues of shape and position, (B, K+1) bool.
@@ -116,9 +119,15 @@ class LabelSets(nn.Module):
         things = self.thing_classes(sets, tasks)
         if segments == "things":
             return things
-        is_class = self.columns[list(sets)] >= 0
+        is_class = self._of_clips(self.columns, sets) >= 0
         is_class[:, -1] = False
         return is_class if segments == "all" else is_class & ~things
+
+    def _of_clips(self, table: Tensor, sets: Sequence[int]) -> Tensor:
+        """Return the rows of a table (sets, W+1) for clips of some sets, (B, K+1)."""
+        rows = table[list(sets)]
+        num_classes = max(len(self.is_thing[index]) for index in sets)
+        return torch.cat([rows[:, :num_classes], rows[:, -1:]], 1)
 
     def first_row(self, index: int) -> int:
         """Return the row of the first class of a set where all classes stand below each other."""

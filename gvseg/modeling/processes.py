@@ -10,13 +10,16 @@ from torch import Tensor
 from detectron2.utils import comm
 
 
-def mean_over_processes(count: int, device: torch.device) -> Tensor:
-    """Return a count per process, at least 1, so that a batch without any divides by no zero."""
-    mean = torch.tensor(float(count), device=device)
+def mean_over_processes(
+    count: float | Tensor, device: torch.device, *, least: float = 1.0
+) -> Tensor:
+    """Return a count per process, at least `least`, so that a batch without any divides well."""
+    mean = torch.as_tensor(count, dtype=torch.float32, device=device)
     if comm.get_world_size() > 1:
+        mean = mean.clone()
         torch.distributed.all_reduce(mean)
         mean = mean / comm.get_world_size()
-    return mean.clamp(min=1)
+    return mean.clamp(min=least)
 
 
 def gather_rows(rows: Tensor) -> Tensor:

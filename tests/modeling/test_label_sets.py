@@ -62,7 +62,7 @@ def test_a_class_that_a_set_lacks_never_wins():
 def test_gradient_reaches_only_the_columns_that_are_read():
     sets, head = two_sets(), PredictionHead(embed_dim=4, mask_dim=2, num_columns=7)
     logits = head.class_logits(torch.randn(1, 3, 4), sets.head_columns([0]))
-    torch.nn.functional.cross_entropy(logits[0], torch.tensor([0, 1, 3])).backward()
+    torch.nn.functional.cross_entropy(logits[0], torch.tensor([0, 1, 2])).backward()
     assert head.classes.bias.grad.isfinite().all()
     assert head.classes.bias.grad.nonzero().flatten().tolist() == [0, 1, 2]
 
@@ -138,3 +138,12 @@ def test_panoptic_classes_of_another_number_or_of_no_dataset_are_named():
 def test_cued_classes_are_those_of_the_segments_named(segments, of_vps, of_vss):
     cued = two_sets().cued_classes([1, 1], [Task.VPS, Task.VSS], segments)
     assert cued.int().tolist() == [of_vps, of_vss]
+
+
+def test_clips_of_one_set_have_its_classes_alone():
+    sets = two_sets()
+    assert sets.head_columns([0, 0]).tolist() == [[0, 1, 2]] * 2
+    assert sets.head_columns([1]).tolist() == [[3, 4, 5, 6]]
+    assert sets.thing_classes([0], [Task.VIS]).int().tolist() == [[1, 1, 0]]
+    for segments, cued in (("things", [1, 1, 0]), ("stuff", [0, 0, 0]), ("all", [1, 1, 0])):
+        assert sets.cued_classes([0], [Task.VPS], segments).int().tolist() == [cued]

@@ -175,7 +175,7 @@ def test_clips_of_two_label_sets_read_their_own_classes():
     assert logits[0].isneginf().any(0).tolist() == [False, False, True, True, True, False]
     assert logits[1].isfinite().all()
     sum(model.train()([task_sample("vis", dataset_name="two_things"), task_sample("vss")]).values())
-    seen = model.query_decoder.queries.memory.is_seen
+    seen = model.query_decoder.queries.memory.num_updates > 0
     assert seen.tolist() == [False] * 5 + [True] * 2  # stuff of the second set
 
 

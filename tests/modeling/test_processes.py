@@ -17,8 +17,7 @@ from tests.modeling.task_samples import build_whole, same_random_numbers, task_s
 
 WORLD_SIZE = 2
 NUM_CLASSES = 4
-# Clips of as many targets each, as the class loss is a mean over the queries of its process.
-TASKS = ("vps", "vps")
+TASKS = ("vps", "vis")  # of four targets and of two
 
 
 def rows_of(step):
@@ -74,7 +73,7 @@ def video_of(index):
     generator = torch.Generator().manual_seed(index)
     return [
         View(torch.randn(index, 8, generator=generator), torch.arange(index),
-             1 + 0.1 * torch.rand(index, 4, generator=generator), is_anchor)
+             1 + 0.1 * torch.rand(index, 1, 4, generator=generator), is_anchor)
         for is_anchor in (True, False)
     ]  # fmt: skip
 

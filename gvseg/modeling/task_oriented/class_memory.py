@@ -15,8 +15,9 @@ class ClassMemory(nn.Module):
     r"""One embedding for each class, from which its query of the next clip starts.
 
     Each training step blends in the mean of the step's embeddings of the class,
-    \(\bar q \leftarrow m \bar q + (1 - m) \hat q\), over all processes. It is part of the
-    checkpoint.
+    \(\bar q \leftarrow m \bar q + (1 - m) \hat q\), over all processes. Until there were
+    1 / (1 - m) steps it is their mean, or else what an untrained network gave would last longest.
+    It is part of the checkpoint.
 
     Args:
         num_classes: K.
@@ -25,7 +26,7 @@ class ClassMemory(nn.Module):
     """
 
     embeds: Tensor  # (K, C)
-    is_seen: Tensor  # (K,) bool
+    num_updates: Tensor  # (K,) int64
 
     def __init__(self, *, num_classes: int, embed_dim: int, momentum: float) -> None:
         super().__init__()
@@ -35,11 +36,12 @@ class ClassMemory(nn.Module):
             )
         self.momentum = momentum
         self.register_buffer("embeds", torch.zeros(num_classes, embed_dim))
-        self.register_buffer("is_seen", torch.zeros(num_classes, dtype=torch.bool))
+        self.register_buffer("num_updates", torch.zeros(num_classes, dtype=torch.int64))
 
     def forward(self, initial: Tensor) -> Tensor:
         """Return what is remembered, and of classes never seen `initial`: (K, C)."""
-        return torch.where(self.is_seen[:, None], self.embeds.to(initial.dtype), initial)
+        is_seen = self.num_updates[:, None] > 0
+        return torch.where(is_seen, self.embeds.to(initial.dtype), initial)
 
     @torch.no_grad()
     def update(self, classes: Tensor, embeds: Tensor) -> None:
@@ -55,10 +57,9 @@ class ClassMemory(nn.Module):
         count = one_hot.sum(1)
         with torch.autocast(embeds.device.type, enabled=False):
             mean = one_hot @ embeds / count.clamp_min(1)[:, None]
-        # The first embedding is taken as it is.
-        keep = torch.where(self.is_seen, self.momentum, 0.0)[:, None]
+        keep = (self.num_updates / (self.num_updates + 1)).clamp(max=self.momentum)[:, None]
         is_here = count > 0
         blend = keep * self.embeds + (1 - keep) * mean
         # New tensors, as the backward pass may still need the old ones.
         self.embeds = torch.where(is_here[:, None], blend, self.embeds)
-        self.is_seen = self.is_seen | is_here
+        self.num_updates = self.num_updates + is_here

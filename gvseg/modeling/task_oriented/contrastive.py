@@ -1,10 +1,14 @@
 r"""Task-oriented temporal contrastive learning (GvSeg, section 3.1, Eq. 10).
 
-A anchors, S samples, C channels, D bins of a descriptor, N objects, K classes.
+A anchors, S samples, C channels, T frames, D bins of a descriptor, N objects, K classes.
 
 Embeddings of one object, or of one semantic class, are to be alike. What counts as alike depends
 on the task: an object resembles itself in any frame of the video where it has kept its shape and
 place; a semantic class resembles itself in the whole training set.
+
+The contrastive loss is the paper's. Beside it stands the auxiliary loss on cosines of trackers that
+learn embeddings in this way, of which the paper says nothing: it does not follow the paper in
+pushing an object away from itself.
 """
 
 from __future__ import annotations
@@ -29,17 +33,19 @@ class View:
 
     embeds: Tensor  # (N, C)
     ids: Tensor  # (N,) int64, of objects, or classes
-    descriptors: Tensor | None  # (N, U*V), shape and position of true masks; None for classes
+    # (N, T, U*V), shape and position of true masks, zeros where unseen; None for classes
+    descriptors: Tensor | None
     is_anchor: bool  # of the clip that is learnt; other views only compare
 
 
 @dataclass
 class Contrast:
-    """Sums over anchors, and what is to be logged."""
+    """Sums over anchors with how many had pairs, and what is to be logged."""
 
     pull: Tensor  # scalar
     cosine: Tensor  # scalar
-    num_anchors: int
+    num_pulled: Tensor  # scalar, anchors that had positives and negatives
+    num_compared: Tensor  # scalar, anchors that had either
     scalars: dict[str, Tensor]
 
 
@@ -119,17 +125,18 @@ class TaskOrientedContrast(nn.Module):
         losses: dict[str, Tensor] = {}
         scalars: dict[str, Tensor] = {}
         for name, part in parts.items():
-            total = mean_over_processes(part.num_anchors, part.pull.device)
-            losses[f"loss_contrast_{name}"] = self.weight * part.pull / total
-            losses[f"loss_contrast_{name}_cosine"] = self.cosine_weight * part.cosine / total
+            device = part.pull.device
+            num_pulled = mean_over_processes(part.num_pulled, device)
+            num_compared = mean_over_processes(part.num_compared, device)
+            losses[f"loss_contrast_{name}"] = self.weight * part.pull / num_pulled
+            losses[f"loss_contrast_{name}_cosine"] = self.cosine_weight * part.cosine / num_compared
             scalars |= part.scalars
         return losses, scalars
 
     def within_videos(self, videos: Sequence[Sequence[View]], like: Tensor) -> Contrast:
         """Compare the anchors of each video with its other views."""
-        pull = cosine = like.new_zeros((), dtype=torch.float32)
+        sums = [like.new_zeros((), dtype=torch.float32) for _ in range(4)]
         num_same = num_positive = like.new_zeros((), dtype=torch.int64)
-        num_anchors = 0
         for views in videos:
             for anchor in (view for view in views if view.is_anchor and len(view.ids)):
                 others = [view for view in views if view is not anchor]
@@ -140,28 +147,35 @@ class TaskOrientedContrast(nn.Module):
                 is_positive, is_negative = is_same, ~is_same
                 if anchor.descriptors is not None:
                     is_positive, is_negative = self._judge_shapes(anchor, others, is_same)
-                of_view = self._compare(anchor.embeds, samples, is_positive, is_negative)
-                pull, cosine = pull + of_view[0], cosine + of_view[1]
-                num_anchors += len(anchor.ids)
+                found = self._compare(anchor.embeds, samples, is_positive, is_negative, ~is_same)
+                sums = [before + new for before, new in zip(sums, found, strict=True)]
                 num_same = num_same + is_same.sum()
                 num_positive = num_positive + is_positive.sum()
-        rate = {"contrast/positive_rate": num_positive / num_same.clamp_min(1)}
-        return Contrast(pull, cosine, num_anchors, rate)
+        return Contrast(*sums, scalars={"contrast/positive_rate": num_positive / num_same})
 
     def _judge_shapes(
         self, anchor: View, others: Sequence[View], is_same: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Tell which pairs (A, S) are alike enough to be positive, and which are negative."""
-        before = anchor.descriptors
-        after = torch.cat([view.descriptors for view in others if view.descriptors is not None])
-        assert before is not None
-        change = descriptor_change(before[:, None], after[None])
-        # A mask too small to be described cannot have changed.
-        is_described = before.any(1)[:, None] & after.any(1)
-        is_positive = is_same & is_described & (change < self.tau)
+        """Tell which pairs (A, S) are alike enough to be positive, and which are negative.
+
+        Of views of several frames, the two frames count that are the most alike.
+        """
+        assert anchor.descriptors is not None
+        before = anchor.descriptors[:, None, :, None]  # (A, 1, T, 1, D)
+        changes = []
+        for view in others:
+            assert view.descriptors is not None
+            after = view.descriptors[None, :, None]  # (1, N, 1, T, D)
+            # A mask too small to be described cannot have changed.
+            is_described = before.any(-1) & after.any(-1)
+            change = descriptor_change(before, after).where(is_described, float("inf"))
+            closest = change.flatten(2).amin(2)
+            changes.append(closest.where(is_described.flatten(2).any(2), float("nan")))
+        change = torch.cat(changes, 1)
+        is_positive = is_same & (change < self.tau)
         is_negative = ~is_same
         if self.distant_is_negative:
-            is_negative = is_negative | (is_described & ~is_positive)
+            is_negative = is_negative | (is_same & (change >= self.tau))
         return is_positive, is_negative
 
     def with_queues(
@@ -171,24 +185,41 @@ class TaskOrientedContrast(nn.Module):
         fill = {"contrast/queue_fill": queues.fill()}
         if not len(classes):
             zero = embeds.float().sum()
-            return Contrast(zero, zero, 0, fill)
+            return Contrast(zero, zero, zero.detach(), zero.detach(), fill)
         samples, sample_classes, is_taken = queues.contents()
         is_peer = torch.stack(list(peers))[:, sample_classes] & is_taken
         is_positive = is_peer & (classes[:, None] == sample_classes)
-        pull, cosine = self._compare(embeds, samples, is_positive, is_peer & ~is_positive)
-        return Contrast(pull, cosine, len(classes), fill)
+        is_other = is_peer & ~is_positive
+        return Contrast(*self._compare(embeds, samples, is_positive, is_other, is_other), fill)
 
     def _compare(
-        self, anchors: Tensor, samples: Tensor, is_positive: Tensor, is_negative: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Sum both losses over anchors."""
+        self,
+        anchors: Tensor,
+        samples: Tensor,
+        is_positive: Tensor,
+        is_negative: Tensor,
+        is_other: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Sum both losses over anchors, and count those that have pairs for each.
+
+        Args:
+            anchors: (A, C).
+            samples: (S, C).
+            is_positive: (A, S) bool.
+            is_negative: (A, S) bool, of the contrastive loss.
+            is_other: (A, S) bool, pairs of different objects or classes: negative for cosines.
+        """
         # Products of hundreds of channels go through an exponential: half precision is too coarse.
         with torch.autocast(anchors.device.type, enabled=False):
             anchors, samples = anchors.float(), samples.float()
             products = anchors @ samples.T / self.temperature
             cosines = F.normalize(anchors, dim=1) @ F.normalize(samples, dim=1).T
-        pull = contrastive_loss(products, is_positive, is_negative)
-        return pull.sum(), cosine_loss(cosines, is_positive, is_negative).sum()
+        pull = contrastive_loss(products, is_positive, is_negative).sum()
+        cosine = cosine_loss(cosines, is_positive, is_other).sum()
+        has_positive = is_positive.any(1)
+        num_pulled = (has_positive & is_negative.any(1)).sum()
+        num_compared = (has_positive | is_other.any(1)).sum()
+        return pull, cosine, num_pulled, num_compared
 
 
 def contrastive_loss(products: Tensor, is_positive: Tensor, is_negative: Tensor) -> Tensor:
@@ -210,10 +241,16 @@ def contrastive_loss(products: Tensor, is_positive: Tensor, is_negative: Tensor)
 
 
 def cosine_loss(cosines: Tensor, is_positive: Tensor, is_negative: Tensor) -> Tensor:
-    """Return the mean over pairs of the squared distance of cosines (A, S) to 1 or 0, (A,)."""
-    is_pair = is_positive | is_negative
-    distance = (cosines - is_positive.float()).square() * is_pair
-    return distance.sum(1) / is_pair.sum(1).clamp_min(1)
+    """Return the mean squared distance of cosines (A, S) to 1 or 0, (A,); zero without pairs.
+
+    Positives and negatives count alike, however many there are of each.
+    """
+    kinds = ((cosines - 1, is_positive), (cosines, is_negative))
+    means = [
+        (far.square() * is_kind).sum(1) / is_kind.sum(1).clamp_min(1) for far, is_kind in kinds
+    ]
+    num_kinds = is_positive.any(1).float() + is_negative.any(1)
+    return sum(means) / num_kinds.clamp_min(1)
 
 
 def _log_sum_exp(values: Tensor, chosen: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ B clips, T frames, Q queries, C channels, K classes.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -16,19 +17,18 @@ from detectron2.utils.events import get_event_storage, has_event_storage
 from gvseg.modeling.criterion import SetCriterion
 from gvseg.modeling.label_sets import LabelSets
 from gvseg.modeling.matching import Match
-from gvseg.modeling.processes import mean_over_processes
 from gvseg.modeling.task_oriented.class_memory import ClassMemory
 from gvseg.modeling.task_oriented.class_queues import ClassQueues
 from gvseg.modeling.task_oriented.contrastive import TaskOrientedContrast, View
 from gvseg.modeling.task_oriented.cues import (
     ShapePositionCues,
     TeachingGuide,
-    mean_over_frames,
-    true_masks,
 )
 from gvseg.modeling.task_oriented.shape_position import ShapePositionDescriptor
 from gvseg.structures import ClipTargets, TubePrediction
 from gvseg.tasks import Task, model_task
+
+DESCRIBED_SIDE = 240  # pixels of the short side that masks are compared with, at least
 
 
 @dataclass(frozen=True)
@@ -159,9 +159,10 @@ class TaskOrientedLearning(nn.Module):
             contrastive, scalars = self.contrast(things, classes, embeds, peers, of_classes)
             losses |= contrastive
             if has_event_storage():
-                get_event_storage().put_scalars(
-                    **{name: float(value) for name, value in scalars.items()}
-                )
+                values = {name: float(value) for name, value in scalars.items()}
+                # Without any pair there is no rate.
+                known = {name: value for name, value in values.items() if math.isfinite(value)}
+                get_event_storage().put_scalars(**known)
         if memory is not None:
             memory.update(classes, embeds)
         return losses
@@ -174,7 +175,7 @@ class TaskOrientedLearning(nn.Module):
         chosen = [index for index, task in enumerate(tasks) if task is Task.EVS]
         if extra is None or not chosen:
             # All processes must have the same losses, and count their targets together.
-            mean_over_processes(0, like.device)
+            self.criterion.count_nothing(like.device)
             names = ("loss_ce_extra", "loss_mask_extra", "loss_dice_extra")
             return dict.fromkeys(names, like.new_zeros((), dtype=torch.float32))
         prediction = extra.prediction
@@ -228,11 +229,15 @@ class TaskOrientedLearning(nn.Module):
 
     @torch.no_grad()
     def _describe(self, target: ClipTargets) -> Tensor:
-        """Return H of each target, (N, U*V), the mean over the frames that show it."""
-        masks = true_masks(target)
-        return mean_over_frames(
-            self.descriptor.histograms(masks.flatten(0, 1)).flatten(1).unflatten(0, masks.shape[:2])
-        )
+        """Return H of each target in each frame, (N, T, U*V).
+
+        Of small masks every pixel counts in what changes, so frames are not made smaller than need
+        be to describe many of them.
+        """
+        stride = max(min(target.masks.shape[-2:]) // DESCRIBED_SIDE, 1)
+        masks = target.masks[..., stride // 2 :: stride, stride // 2 :: stride]
+        histograms = self.descriptor.histograms(masks.flatten(0, 1)).flatten(1)
+        return histograms.unflatten(0, masks.shape[:2])
 
     def _view(
         self, part: Segmented, index: int, match: Match, *, is_anchor: bool, of_things: bool

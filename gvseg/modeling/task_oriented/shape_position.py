@@ -37,8 +37,9 @@ class ShapePositionDescriptor(nn.Module):
             of the mask.
         radius: how far the bins reach: `image`, half the diagonal of the frame, or `object`, to the
             farthest point of the outline.
-        projection: from U*V bins to C channels: `interpolate`, linearly along the flattened
-            histogram as in the paper, or `linear`, learnt.
+        projection: from U*V bins to C channels: `interpolate` along the flattened histogram, or
+            `linear`, learnt. Interpolation is linear as in the paper, unless there are so few
+            channels that it would pass over bins; each is the mean of its share of them then.
     """
 
     @configurable
@@ -69,6 +70,8 @@ class ShapePositionDescriptor(nn.Module):
         self.num_points = num_points
         self.outside = outside
         self.radius = radius
+        # Linear interpolation reads two neighbouring bins for each channel.
+        self.interpolation = "linear" if num_angles * num_radii <= 2 * embed_dim else "area"
         self.linear = None
         if projection == "linear":
             self.linear = nn.Linear(num_angles * num_radii, embed_dim, bias=False)
@@ -93,7 +96,7 @@ class ShapePositionDescriptor(nn.Module):
             described = self.linear(histograms)
         else:
             described = F.interpolate(
-                histograms[:, None], self.embed_dim, mode="linear", align_corners=False
+                histograms[:, None], self.embed_dim, mode=self.interpolation
             )[:, 0]
         return described.unflatten(0, masks.shape[:-2])
 

@@ -20,23 +20,33 @@ def remembers(*updates):
 def test_the_first_embedding_is_taken_as_it_is():
     remembered = remembers([(1, [2.0, 4.0])])
     assert remembered.embeds.tolist() == [[0, 0], [2, 4], [0, 0]]
-    assert remembered.is_seen.tolist() == [False, True, False]
+    assert remembered.num_updates.tolist() == [0, 1, 0]
 
 
 def test_the_mean_of_a_step_is_blended_in_by_hand():
     """Class 1 has (2, 4) and finds (4, 0) and (8, 8), of mean (6, 4): 3/4 and 1/4 give (3, 4)."""
+    known = [[(1, [2.0, 4.0])]] * 3
     remembered = remembers(
-        [(1, [2.0, 4.0])], [(1, [4.0, 0.0]), (0, [1.0, 1.0]), (1, [8.0, 8.0]), (0, [3.0, 5.0])]
+        *known, [(1, [4.0, 0.0]), (0, [1.0, 1.0]), (1, [8.0, 8.0]), (0, [3.0, 5.0])]
     )
     assert remembered.embeds.tolist() == [[2, 3], [3, 4], [0, 0]]
+
+
+def test_the_first_steps_count_alike():
+    """Momentum 3/4 is that of a mean over four steps; the fifth weighs a quarter."""
+    steps = [[(0, [float(value), 0.0])] for value in (0, 4, 8, 12, 14)]
+    for num_steps, expected in ((2, 2), (3, 4), (4, 6), (5, 8)):
+        torch.testing.assert_close(
+            remembers(*steps[:num_steps]).embeds[0], torch.tensor([expected, 0.0])
+        )
 
 
 def test_classes_that_a_step_did_not_find_stay():
     once = remembers([(0, [1.0, 2.0]), (2, [7.0, 7.0])])
     twice = remembers([(0, [1.0, 2.0]), (2, [7.0, 7.0])], [(2, [3.0, 3.0])])
     assert torch.equal(once.embeds[:2], twice.embeds[:2])
-    assert torch.equal(once.is_seen, twice.is_seen)
-    assert twice.embeds[2].tolist() == [6, 6]
+    assert (once.num_updates > 0).tolist() == (twice.num_updates > 0).tolist()
+    assert twice.embeds[2].tolist() == [5, 5]
 
 
 def test_a_step_without_classes_changes_nothing():
@@ -71,7 +81,7 @@ def test_it_is_saved_and_restored():
     other.load_state_dict(remembered.state_dict())
     for trained in (remembered, other):
         trained.update(torch.tensor([1]), torch.tensor([[6.0, 4.0]]))
-    assert other.embeds.tolist() == remembered.embeds.tolist() == [[0, 0], [3, 4], [0, 0]]
+    assert other.embeds.tolist() == remembered.embeds.tolist() == [[0, 0], [4, 4], [0, 0]]
 
 
 def test_mixed_precision_does_not_round_it():

@@ -26,12 +26,12 @@ def contrast(queue_size=0, num_classes=4, **options):
 
 
 def view(embeds, ids, descriptors=None, is_anchor=False):
-    """A view of objects; of one shape in one place, unless descriptors say otherwise."""
+    """A view of objects in one frame; of one shape and place, unless descriptors (N, D) differ."""
     embeds = torch.as_tensor(embeds, dtype=torch.float32)
     if descriptors is None:
         descriptors = torch.ones(len(ids), 3)
     descriptors = torch.as_tensor(descriptors, dtype=torch.float32)
-    return View(embeds, torch.tensor(ids), descriptors, is_anchor)
+    return View(embeds, torch.tensor(ids), descriptors[:, None], is_anchor)
 
 
 def of_things(videos, **options):
@@ -59,10 +59,13 @@ def test_two_positives_by_hand_and_a_sample_of_neither_kind():
 
 
 def test_cosine_loss_by_hand():
-    """Positive of cosine .9, negatives of .5 and -.2, one of neither kind: .01, .25 and .04."""
+    """Positive of cosine .9, negatives of .5 and -.2, one of neither kind: .01, .25 and .04.
+
+    Means of the kinds are .01 and .145.
+    """
     cosines = torch.tensor([[0.9, 0.5, -0.2, 0.7]])
     loss = cosine_loss(cosines, mask([1, 0, 0, 0]), mask([0, 1, 1, 0]))
-    assert loss.item() == pytest.approx(0.3 / 3)
+    assert loss.item() == pytest.approx((0.01 + 0.145) / 2)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +143,7 @@ def test_tau_decides_which_views_of_an_object_are_alike(distant):
     pull, cosine, scalars = of_things([video], distant=distant)
     exponents = {"negative": [3 - 2, 0 - 2], "ignored": [0 - 2]}[distant]
     assert pull.item() == pytest.approx(math.log(1 + sum(map(math.exp, exponents))))
-    assert cosine.item() == pytest.approx({"negative": 1 / 3, "ignored": 0}[distant], abs=1e-6)
+    assert cosine.item() == pytest.approx(0, abs=1e-6)  # which does not ask for a far view
     assert scalars["contrast/positive_rate"] == 0.5
 
 
@@ -154,7 +157,7 @@ def test_an_object_too_small_to_be_described_is_not_compared_with_itself(without
     other = view([[1, 0], [0, 1]], [4, 9], second)
     pull, cosine, scalars = of_things([[anchor, other]])
     # Of object 9 the cosine is 1 and is to be; its contrast is log(1 + exp(0 - 1)).
-    assert pull.item() == pytest.approx(math.log(1 + math.exp(-1)) / 2)
+    assert pull.item() == pytest.approx(math.log(1 + math.exp(-1)))
     assert cosine.item() == 0
     assert scalars["contrast/positive_rate"].item() == 0.5
 
@@ -171,6 +174,26 @@ def test_an_object_that_moved_far_is_a_negative_of_itself():
             view([[1, 0]], [3], described[other : other + 1]),
         ]
         assert of_things([video])[2]["contrast/positive_rate"] == expected
+
+
+def test_of_a_clip_the_frame_counts_that_is_most_alike():
+    """The clip shows the object thrice: far from the view, unseen, and near to it."""
+    before, near = change(0.1)
+    _, far = change(0.5)
+    clip = torch.tensor([[far[0], [0.0, 0, 0], before[0]]])
+    anchor = View(torch.tensor([[1.0, 0]]), torch.tensor([3]), clip, is_anchor=True)
+    assert of_things([[anchor, view([[1, 0]], [3], near)]])[2]["contrast/positive_rate"] == 1
+    without = View(anchor.embeds, anchor.ids, clip[:, :2], is_anchor=True)
+    assert of_things([[without, view([[1, 0]], [3], near)]])[2]["contrast/positive_rate"] == 0
+
+
+def test_anchors_without_pairs_do_not_thin_the_losses():
+    """Object 5 is seen nowhere else, so that only object 3 has a positive."""
+    views = [view([[2, 0]], [3]), view([[0, 1]], [7])]
+    alone = of_things([[view([[1, 0]], [3], is_anchor=True), *views]])
+    beside = of_things([[view([[1, 0], [1, 1]], [3, 5], is_anchor=True), *views]])
+    assert alone[0] > 0
+    assert alone[0] == beside[0]
 
 
 def test_the_positive_rate_counts_over_the_whole_batch():

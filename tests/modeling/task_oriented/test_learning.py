@@ -29,7 +29,7 @@ def test_memory_and_queues_take_in_the_matched_queries_of_stuff():
     model = build_whole("vps")
     train_step(model, task_sample("vps"))
     memory, queues = model.query_decoder.queries.memory, model.learning.contrast.queues
-    assert memory.is_seen.tolist() == [False, False, False, True, True]
+    assert memory.num_updates.tolist() == [0, 0, 0, 1, 1]
     assert queues.num_pushed.tolist() == [0, 0, 0, 1, 1]
     torch.testing.assert_close(memory.embeds[3:], queues.embeds[3:, 0])
     assert memory.embeds[3:].any(1).all()
@@ -46,7 +46,7 @@ def test_of_clips_of_one_class_the_memory_holds_the_mean_and_the_queue_each():
 def test_objects_leave_nothing_in_the_memory():
     model = build_whole("vis")
     train_step(model, task_sample("vis"))
-    assert not model.query_decoder.queries.memory.is_seen.any()
+    assert not model.query_decoder.queries.memory.num_updates.any()
     assert model.learning.contrast.queues is None
 
 

@@ -1,6 +1,7 @@
 """The descriptor beside a slow definition that traces outlines, and what changes it."""
 
 import math
+from unittest.mock import patch
 
 import cv2
 import numpy as np
@@ -183,6 +184,30 @@ def test_interpolation_is_linear_along_the_flattened_histogram():
     mask = torch.from_numpy(ellipse()[None])
     flat, described = module.histograms(mask).flatten(), module(mask)[0]
     torch.testing.assert_close(described[1:-1:2], 0.75 * flat[:-1] + 0.25 * flat[1:])
+
+
+@pytest.mark.parametrize("embed_dim", [64, 96, 128, 256])
+def test_every_bin_alone_reaches_a_channel(embed_dim):
+    """432 bins: with half as many channels, interpolation passes over none; with fewer, means."""
+    module = ShapePositionDescriptor(embed_dim=embed_dim)
+    with patch.object(module, "histograms", return_value=torch.eye(432).view(432, 36, 12)):
+        described = module(torch.ones(432, 1, 1, dtype=torch.bool))
+    assert (described.abs().sum(1) > 1e-3).all()
+
+
+def test_many_channels_are_interpolated_linearly_as_in_the_paper():
+    """By hand at 256: the middle of channel i lies 432/256 (i + 1/2) - 1/2 bins along."""
+    module = ShapePositionDescriptor(embed_dim=256)
+    mask = torch.from_numpy(ellipse()[None])
+    flat, described = module.histograms(mask).flatten().numpy(), module(mask)[0].numpy()
+    middles = 432 / 256 * (np.arange(256) + 0.5) - 0.5
+    np.testing.assert_allclose(described, np.interp(middles, np.arange(432), flat), atol=1e-5)
+
+
+def test_few_channels_are_means_of_neighbouring_bins():
+    module = ShapePositionDescriptor(embed_dim=144)  # a third of 432
+    mask = torch.from_numpy(ellipse()[None])
+    torch.testing.assert_close(module(mask)[0], module.histograms(mask).view(144, 3).mean(1))
 
 
 def test_a_learnt_projection_gets_gradients_and_the_masks_none():
