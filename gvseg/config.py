@@ -195,7 +195,8 @@ def _add_input(cfg: CfgNode) -> None:
     cfg.INPUT.SAMPLING_FRAME_MODE = "around"  # a random key frame, or "consecutive"
     cfg.INPUT.SAMPLING_FRAME_STRIDE = 1  # distance of consecutive frames
     cfg.INPUT.SAMPLING_EXTRA_FRAME_NUM = 0  # frames of the rest of the video beside each clip
-    cfg.INPUT.SAMPLING_EXTRA_FRAME_MODE = "video"  # from all of it, or "near": SAMPLING_FRAME_RANGE
+    cfg.INPUT.SAMPLING_EXTRA_FRAME_MODE = "video"  # from all of it, the first of several beside the
+    # clip, or "near": no farther than SAMPLING_FRAME_RANGE
     cfg.INPUT.SAMPLING_UNIT = "video"  # what an epoch visits once, or "frame": each as key frame
     cfg.INPUT.EXEMPLAR_KINDS = ["mask", "box", "point"]  # that EVS draws among in training
     cfg.INPUT.EXEMPLAR_BOX_JITTER = 0.0  # of width and height; edges of boxes move by up to this
@@ -356,7 +357,8 @@ def _add_contrastive(gvseg: CfgNode) -> None:
     contrastive.ENABLED = False
     contrastive.TAU = 0.2  # change of shape and position below which views of an object are alike
     contrastive.DISTANT = "negative"  # what the other views of the object are, or "ignored"
-    contrastive.CLASS_SAMPLES = "dataset"  # what stuff is compared with: queues, or its own "video"
+    contrastive.CLASS_SAMPLES = "dataset"  # what stuff meets: queues, its own "video", or the
+    # frame of that "beside" the clip
     contrastive.TEMPERATURE = 1.0  # divides dot products of embeddings
     contrastive.WEIGHT = 2.0
     contrastive.COSINE_WEIGHT = 3.0  # of the auxiliary loss on cosines

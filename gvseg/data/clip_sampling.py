@@ -32,7 +32,10 @@ class FrameSampling(Protocol):
 
 @dataclass(frozen=True)
 class ClipSampler:
-    """Chooses the frames of a clip and, apart from these, extra ones from the rest of the video."""
+    """Chooses the frames of a clip and, apart from these, extra ones from the rest of the video.
+
+    Of several extra frames from the whole video, the first lies beside the clip.
+    """
 
     choose: FrameSampling
     num_frames: int  # of the clip
@@ -50,10 +53,12 @@ class ClipSampler:
         if self.max_distance is not None:
             first = max(min(frames) - self.max_distance, 0)
             end = min(max(frames) + self.max_distance + 1, length)
-        extra = sample_distant(
-            rng, end - first, self.num_extra, clip=[index - first for index in frames]
-        )
-        return frames, [first + index for index in extra]
+        clip = [index - first for index in frames]
+        beside = []
+        if self.max_distance is None and self.num_extra > 1:
+            beside = [sample_beside(rng, length, clip=clip)]
+        rest = sample_distant(rng, end - first, self.num_extra - len(beside), clip=[*clip, *beside])
+        return frames, [first + index for index in (*beside, *rest)]
 
 
 def sample_around(
@@ -135,6 +140,21 @@ def sample_distant(
         return sorted(int(index) for index in (*rest, *surplus))
     bounds = np.linspace(0, len(rest), num_frames + 1).astype(int)
     return [int(rest[rng.integers(start, end)]) for start, end in itertools.pairwise(bounds)]
+
+
+def sample_beside(rng: np.random.Generator, length: int, *, clip: Sequence[int]) -> int:
+    """Return one of the frames next to a clip; one of the clip where it has the whole video.
+
+    Args:
+        rng: the source of all randomness.
+        length: frames of the video.
+        clip: frames that are not wanted.
+    """
+    rest = np.setdiff1d(np.arange(length), clip)
+    if not len(rest):
+        return int(rng.choice(clip))
+    distance = np.abs(rest[:, None] - np.array(clip)).min(1)
+    return int(rng.choice(rest[distance == distance.min()]))
 
 
 def sample_still(num_frames: int) -> list[int]:

@@ -127,6 +127,21 @@ def test_extra_frames_stay_near_the_clip_where_asked():
         assert min(frames) - 5 <= min(extra) <= max(extra) <= max(frames) + 5
 
 
+def test_the_first_of_several_extra_frames_lies_beside_the_clip():
+    sampler = ClipSampler(sample_consecutive, 3, 4)
+    rng = np.random.default_rng(0)
+    sides, distances = set(), []
+    for _ in range(100):
+        frames, extra = sampler.draw(rng, 60)
+        assert not {*frames} & {*extra}
+        assert len({*extra}) == 4
+        sides.add(extra[0] < frames[0])
+        assert min(abs(extra[0] - index) for index in frames) == 1
+        distances += [min(abs(far - index) for index in frames) for far in extra[1:]]
+    assert sides == {True, False}
+    assert np.mean(distances) > 10
+
+
 def test_extra_frames_do_not_change_the_draw_of_the_clip():
     clips = [
         ClipSampler(partial(sample_around, max_distance=5), 3, num_extra).draw(

@@ -151,7 +151,9 @@ class TaskOrientedContrast(nn.Module):
                 sums = [before + new for before, new in zip(sums, found, strict=True)]
                 num_same = num_same + is_same.sum()
                 num_positive = num_positive + is_positive.sum()
-        return Contrast(*sums, scalars={"contrast/positive_rate": num_positive / num_same})
+        pull, cosine, num_pulled, num_compared = sums
+        rate = {"contrast/positive_rate": num_positive / num_same}
+        return Contrast(pull, cosine, num_pulled, num_compared, rate)
 
     def _judge_shapes(
         self, anchor: View, others: Sequence[View], is_same: Tensor

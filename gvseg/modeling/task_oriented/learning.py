@@ -51,6 +51,8 @@ class TaskOrientedLearning(nn.Module):
         descriptor: of the true masks, for `contrast`.
         label_sets: the classes of the datasets.
         learns_to_follow: whether exemplars' objects are segmented in the extra frames too.
+        num_class_views: how many of the extra frames semantic classes are compared with where they
+            have no queues, the first ones; None for all.
     """
 
     @configurable
@@ -62,6 +64,7 @@ class TaskOrientedLearning(nn.Module):
         descriptor: ShapePositionDescriptor,
         label_sets: LabelSets,
         learns_to_follow: bool,
+        num_class_views: int | None = None,
     ) -> None:
         super().__init__()
         self.criterion = criterion
@@ -69,6 +72,7 @@ class TaskOrientedLearning(nn.Module):
         self.descriptor = descriptor
         self.label_sets = label_sets
         self.learns_to_follow = learns_to_follow
+        self.num_class_views = num_class_views
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict:
@@ -76,10 +80,10 @@ class TaskOrientedLearning(nn.Module):
         task = model_task(cfg.MODEL.GVSEG.TASK)
         contrast = None
         if contrastive.ENABLED:
-            if contrastive.CLASS_SAMPLES not in ("dataset", "video"):
+            if contrastive.CLASS_SAMPLES not in ("dataset", "video", "beside"):
                 raise ValueError(
                     f"MODEL.GVSEG.CONTRASTIVE.CLASS_SAMPLES is {contrastive.CLASS_SAMPLES!r}; "
-                    "choose dataset or video."
+                    "choose dataset, video or beside."
                 )
             has_classes = task is None or task.has_stuff
             queues = None
@@ -88,6 +92,11 @@ class TaskOrientedLearning(nn.Module):
                     num_classes=cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
                     embed_dim=cfg.MODEL.MASK_FORMER.HIDDEN_DIM,
                     size=contrastive.QUEUE_SIZE,
+                )
+            if contrastive.CLASS_SAMPLES == "beside" and _lacks_frame_beside(cfg):
+                raise ValueError(
+                    "MODEL.GVSEG.CONTRASTIVE.CLASS_SAMPLES beside needs a frame beside clips; set "
+                    "INPUT.SAMPLING_EXTRA_FRAME_NUM to 2, or INPUT.SAMPLING_EXTRA_FRAME_MODE near."
                 )
             contrast = TaskOrientedContrast(
                 tau=contrastive.TAU,
@@ -109,6 +118,7 @@ class TaskOrientedLearning(nn.Module):
             ),
             "label_sets": LabelSets.from_config(cfg),
             "learns_to_follow": has_extra and task in (None, Task.EVS),
+            "num_class_views": 1 if contrastive.CLASS_SAMPLES == "beside" else None,
         }
 
     def uses_extra(self, task: Task) -> bool:
@@ -221,10 +231,13 @@ class TaskOrientedLearning(nn.Module):
                 continue
             matches = self.match(part.prediction, part.targets)
             for index, sample in enumerate(part.samples):
-                view = self._view(
-                    part, index, matches[index], is_anchor=part is clips, of_things=of_things
+                is_anchor = part is clips
+                num_extra = sum(not view.is_anchor for view in videos[sample])
+                if not (is_anchor or of_things) and num_extra == self.num_class_views:
+                    continue
+                videos[sample].append(
+                    self._view(part, index, matches[index], is_anchor, of_things=of_things)
                 )
-                videos[sample].append(view)
         return videos
 
     @torch.no_grad()
@@ -240,7 +253,7 @@ class TaskOrientedLearning(nn.Module):
         return histograms.unflatten(0, masks.shape[:2])
 
     def _view(
-        self, part: Segmented, index: int, match: Match, *, is_anchor: bool, of_things: bool
+        self, part: Segmented, index: int, match: Match, is_anchor: bool, *, of_things: bool
     ) -> View:
         target = part.targets[index]
         queries, matched = (positions.to(target.ids.device) for positions in match)
@@ -252,3 +265,9 @@ class TaskOrientedLearning(nn.Module):
             descriptors=self._describe(target)[matched] if of_things else None,
             is_anchor=is_anchor,
         )
+
+
+def _lacks_frame_beside(cfg: CfgNode) -> bool:
+    """Tell whether the first extra frame may be far from the clip."""
+    inputs = cfg.INPUT
+    return inputs.SAMPLING_EXTRA_FRAME_NUM < 2 and inputs.SAMPLING_EXTRA_FRAME_MODE != "near"

@@ -50,6 +50,31 @@ def test_objects_leave_nothing_in_the_memory():
     assert model.learning.contrast.queues is None
 
 
+@pytest.mark.parametrize(("samples", "num_views"), [("video", 3), ("beside", 2)])
+def test_classes_without_queues_meet_the_extra_frames_asked_for(monkeypatch, samples, num_views):
+    """Of the two extra frames the first lies beside the clip; things meet both."""
+    model = build_whole("vps", "MODEL.GVSEG.CONTRASTIVE.CLASS_SAMPLES", samples)
+    compared = []
+    within_videos = model.learning.contrast.within_videos
+
+    def count_views(videos, like):
+        compared.append([len(views) for views in videos])
+        return within_videos(videos, like)
+
+    monkeypatch.setattr(model.learning.contrast, "within_videos", count_views)
+    train_step(model, task_sample("vps"), task_sample("vps", seed=1))
+    assert compared == [[3, 3], [num_views, num_views]]
+
+
+def test_without_a_frame_beside_clips_it_cannot_be_asked_for():
+    with pytest.raises(ValueError, match=r"CLASS_SAMPLES beside needs a frame beside clips"):
+        build_whole(
+            "vss",
+            *("MODEL.GVSEG.CONTRASTIVE.CLASS_SAMPLES", "beside"),
+            *("INPUT.SAMPLING_EXTRA_FRAME_NUM", "1"),
+        )
+
+
 def test_a_mixed_model_has_the_same_losses_whatever_a_batch_holds():
     """Each process has its own batch, and all must agree on what is summed."""
     model = build_whole("mixed")
