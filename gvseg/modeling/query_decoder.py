@@ -217,7 +217,8 @@ class QueryDecoder(nn.Module):
             requests: what the queries of each clip are to start from, where `queries` can tell.
             columns: of the class head that each clip reads, see `PredictionHead.class_logits`.
             guide: gives what is added to queries (B, Q, C) before they see each other. It is shown
-                what each layer starts from, and the masks (B, Q, T, h, w) at the layer's level.
+                what each layer starts from, and the masks (B, Q, T, h, w) at the finest level,
+                whatever level the layer reads: objects leave a shape there.
         """
         values, keys = self._tokens(levels)
         sizes = [(level.shape[-2], level.shape[-1]) for level in levels]
@@ -239,14 +240,16 @@ class QueryDecoder(nn.Module):
             embeds, kernels = self.head(queries)
             features = mask_features if small_features is None else small_features[level]
             mask_logits = masks(embeds, kernels, features)
-            level_masks = masks_at(mask_logits, sizes[level])
-            blocked = attention_mask(level_masks)
+            blocked = attention_mask(masks_at(mask_logits, sizes[level]))
             queries = layer.attend_to_pixels(queries, places, keys[level], values[level], blocked)
             if with_intermediate or guide is not None:
                 class_logits = self.head.class_logits(embeds, columns)
                 start = TubePrediction(class_logits, mask_logits, embeds)
                 if guide is not None:
-                    queries = queries + guide(start, level_masks).to(queries.dtype)
+                    if small_features is not None and level < len(levels) - 1:
+                        mask_logits = masks(embeds, kernels, small_features[-1])
+                    cue = guide(start, masks_at(mask_logits, sizes[-1]))
+                    queries = queries + cue.to(queries.dtype)
                 if with_intermediate:
                     intermediate.append(start)
             queries = layer.attend_to_queries(queries, places)

@@ -44,8 +44,8 @@ def test_cues_are_given_before_queries_see_each_other_in_every_layer():
     decoder, args, kwargs = decoder_call("vis")
     given, after_pixels, before_queries = [], [], []
 
-    def guide(start, level_masks):
-        assert start.class_logits.shape[:2] == level_masks.shape[:2]
+    def guide(start, mask_logits):
+        assert start.class_logits.shape[:2] == mask_logits.shape[:2]
         given.append(torch.randn_like(start.query_embeds))
         return given[-1]
 
@@ -74,20 +74,37 @@ def test_the_guide_is_shown_what_each_layer_starts_from(with_intermediate):
     decoder, args, kwargs = decoder_call("vis")
     shown = []
 
-    def guide(start, level_masks):
-        shown.append((start, level_masks))
+    def guide(start, mask_logits):
+        shown.append((start, mask_logits))
         return torch.zeros_like(start.query_embeds)
 
     with torch.no_grad():
         prediction = decoder(
             *args, **{**kwargs, "guide": guide, "with_intermediate": with_intermediate}
         )
-    assert [tuple(masks.shape[-2:]) for _, masks in shown] == [(2, 2), (4, 4)]
+    # Stride 8 of 64x64, although the layers attend at strides 32 and 16.
+    assert [tuple(masks.shape[-2:]) for _, masks in shown] == [(8, 8)] * 2
     starts = [start for start, _ in shown]
     if with_intermediate:
         assert all(a is b for a, b in zip(starts, prediction.intermediate, strict=True))
     else:
         assert prediction.intermediate == []
+
+
+def test_masks_are_described_alike_in_training_and_at_inference():
+    """There the masks are resampled, here the features: every layer shows its guide the same."""
+    decoder, args, kwargs = decoder_call("vis")
+    shown = {True: [], False: []}
+    for with_intermediate, masks in shown.items():
+
+        def guide(start, mask_logits, masks=masks):
+            masks.append(mask_logits)
+            return torch.zeros_like(start.query_embeds)
+
+        with torch.no_grad():
+            decoder(*args, **{**kwargs, "guide": guide, "with_intermediate": with_intermediate})
+    for in_training, at_inference in zip(shown[True], shown[False], strict=True):
+        torch.testing.assert_close(in_training, at_inference, atol=1e-4, rtol=1e-4)
 
 
 def test_cues_of_no_thing_leave_the_numbers_alone():

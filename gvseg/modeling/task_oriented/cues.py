@@ -1,7 +1,7 @@
 """Tell queries of the shape and place of their objects while they are decoded.
 
-B clips, Q queries, T frames, N targets, C channels, K classes, (h, w) mask logits.  GvSeg, section
-3.1, "Shape- and Position-Aware Query Matching".
+B clips, Q queries, T frames, N targets, C channels, K classes, (h, w) pixels at the finest level
+that the decoder reads.  GvSeg, section 3.1, "Shape- and Position-Aware Query Matching".
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from gvseg.structures import ClipTargets, TubePrediction
 
 SEGMENTS = ("things", "stuff", "all")
 SOURCES = ("none", "matched_gt", "predicted", "mixed")
-MASK_STRIDE = 4  # of the mask logits, at which true masks are described too
+MASK_STRIDE = 4  # of the mask logits
 
-# What a decoder layer asks before its self-attention: prediction so far -> (B, Q, C).
+# What a decoder layer asks before its self-attention, of what it starts from and its masks (B, Q,
+# T, h, w): (B, Q, C).
 Guide = Callable[[TubePrediction, Tensor], Tensor]
 
 
@@ -129,8 +130,8 @@ class PredictedGuide:
         self.cues = cues
         self.is_cued = is_cued
 
-    def __call__(self, prediction: TubePrediction, level_masks: Tensor) -> Tensor:
-        return self.cues.of_predictions(prediction.class_logits, level_masks, self.is_cued)
+    def __call__(self, prediction: TubePrediction, mask_logits: Tensor) -> Tensor:
+        return self.cues.of_predictions(prediction.class_logits, mask_logits, self.is_cued)
 
 
 class TeachingGuide:
@@ -152,28 +153,44 @@ class TeachingGuide:
     ) -> None:
         self.cues = cues
         self.is_cued = is_cued
+        self.targets = targets
         self.match = match
-        self.descriptors = [
-            tube_descriptors(cues.descriptor, true_masks(t, cues.segments)) for t in targets
-        ]
+        self.descriptors: list[Tensor] = []  # of the targets, once the size of masks is known
 
-    def __call__(self, prediction: TubePrediction, level_masks: Tensor) -> Tensor:
+    def __call__(self, prediction: TubePrediction, mask_logits: Tensor) -> Tensor:
         batch, num_queries = prediction.class_logits.shape[:2]
+        if not self.descriptors:
+            self.descriptors = self._describe(mask_logits.shape[-1])
         true, is_matched = self.cues.of_targets(
             self.descriptors, self.match(prediction), num_queries
         )
         if self.cues.only_matched:
             return true
-        predicted = self.cues.of_predictions(prediction.class_logits, level_masks, self.is_cued)
+        predicted = self.cues.of_predictions(prediction.class_logits, mask_logits, self.is_cued)
         is_drawn = self.cues.draw_predicted(batch).to(true.device)
         takes_true = is_matched & ~is_drawn[:, None]
         return torch.where(takes_true[..., None], true, predicted)
 
+    def _describe(self, width: int) -> list[Tensor]:
+        """Return the descriptors (N, C) of the targets of each clip, of masks as wide as this.
 
-def true_masks(target: ClipTargets, segments: str = "things") -> Tensor:
-    """Return masks at the size of mask logits, empty but for `segments`: (N, T, h, w) bool."""
-    offset = MASK_STRIDE // 2
-    masks = target.masks[..., offset::MASK_STRIDE, offset::MASK_STRIDE]
+        Predicted masks are described at that size too: the same shape is to give the same cue.
+        """
+        return [
+            tube_descriptors(
+                self.cues.descriptor,
+                true_masks(target, self.cues.segments, stride=target.masks.shape[-1] // width),
+            )
+            for target in self.targets
+        ]
+
+
+def true_masks(
+    target: ClipTargets, segments: str = "things", *, stride: int = MASK_STRIDE
+) -> Tensor:
+    """Return masks at a stride, empty but for `segments`: (N, T, H/stride, W/stride) bool."""
+    offset = stride // 2
+    masks = target.masks[..., offset::stride, offset::stride]
     if segments == "all":
         return masks
     return masks & ((target.ids >= 0) == (segments == "things"))[:, None, None, None]

@@ -199,6 +199,24 @@ def test_true_cues_equal_predicted_ones_where_predictions_are_true():
     torch.testing.assert_close(*given)
 
 
+@pytest.mark.parametrize("stride", [4, 8, 16])
+def test_true_and_predicted_masks_are_described_at_one_size(stride):
+    """Whatever size the decoder shows, both sources give the cue of that size."""
+    goal = targets()
+    for mask, (top, left) in zip(goal.masks, [(0, 0), (32, 32), (16, 32)], strict=True):
+        mask[:] = False
+        mask[:, top : top + 32, left : left + 48] = True
+    masks = torch.where(goal.masks[..., stride // 2 :: stride, stride // 2 :: stride], 5.0, -5.0)
+    start = TubePrediction(10 * logits_of([0, 1, 0]), masks[None], torch.zeros(1, 3, 8))
+    match = [(torch.arange(3), torch.arange(3))]
+    given = [
+        TeachingGuide(cues(source), IS_THING, [goal], lambda _: match)(start, masks[None])
+        for source in ("matched_gt", "predicted")
+    ]
+    assert given[0][0, 0].any()
+    assert torch.equal(*given)
+
+
 @pytest.mark.parametrize(
     ("source", "prob", "message"),
     [("gt", 0.5, "CUE is 'gt'"), ("mixed", 1.5, "PREDICTED_CUE_PROB is 1.5")],
