@@ -57,15 +57,14 @@ class LabelSets(nn.Module):
         """Read `MODEL.GVSEG.LABEL_SETS`, or the classes of the datasets that are trained on.
 
         Raises:
-            ValueError: a dataset that is not registered, or classes in another number than the
-                config says.
+            ValueError: a dataset that is not registered, classes in another number than the config
+                says, or datasets that do not agree which classes of their table are things.
         """
         names = cfg.MODEL.GVSEG.LABEL_SETS
         num_classes = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
         if not names:
             return cls([_things_of_one_set(cfg, num_classes)])
-        # Datasets of one class table share its columns.
-        is_thing = {entry.class_table: entry.class_is_thing for entry in map(_metadata, names)}
+        is_thing = _things_of_tables(names)
         total = sum(map(len, is_thing.values()))
         if total != num_classes:
             raise ValueError(
@@ -143,6 +142,24 @@ class LabelSets(nn.Module):
             for position, is_thing in enumerate(self.is_thing[index])
             if not (is_thing and task.has_instances)
         ]
+
+
+def _things_of_tables(dataset_names: Sequence[str]) -> dict[str, Sequence[bool]]:
+    """Return which classes are things, by class table; datasets of one table share its columns."""
+    is_thing: dict[str, Sequence[bool]] = {}
+    first_name: dict[str, str] = {}
+    for name in dataset_names:
+        entry = _metadata(name)
+        table = entry.class_table
+        known = is_thing.setdefault(table, entry.class_is_thing)
+        first = first_name.setdefault(table, name)
+        if list(known) != list(entry.class_is_thing):
+            raise ValueError(
+                f"{name} and {first}, both in MODEL.GVSEG.LABEL_SETS, share the class table "
+                f"{table!r} but not which of its classes are things; give one of them a table of "
+                "another name."
+            )
+    return is_thing
 
 
 def _things_of_one_set(cfg: CfgNode, num_classes: int) -> Sequence[bool]:

@@ -1,6 +1,8 @@
 import pytest
 import torch
 
+from detectron2.data import MetadataCatalog
+
 from gvseg.modeling.label_sets import LabelSets
 from gvseg.modeling.query_decoder import PredictionHead
 from gvseg.tasks import Task
@@ -80,6 +82,17 @@ def test_sets_are_read_from_the_class_tables_of_datasets():
 def test_datasets_of_one_class_table_share_a_set():
     cfg = config("MODEL.GVSEG.LABEL_SETS", "('two_things', 'things_and_stuff', 'two_things')")
     assert len(LabelSets.from_config(cfg).is_thing) == 2
+
+
+@pytest.mark.parametrize("is_thing", [(True, False), (True, True, True)], ids=["kind", "number"])
+def test_datasets_of_one_class_table_agree_what_things_are(is_thing):
+    MetadataCatalog.get("other_two").set(class_table="two_things", class_is_thing=is_thing)
+    cfg = config("MODEL.GVSEG.LABEL_SETS", "('things_and_stuff', 'two_things', 'other_two')")
+    try:
+        with pytest.raises(ValueError, match=r"other_two and two_things.* table 'two_things' but"):
+            LabelSets.from_config(cfg)
+    finally:
+        MetadataCatalog.remove("other_two")
 
 
 @pytest.mark.parametrize("name", ["unknown_dataset", "coco128_train"])
