@@ -5,16 +5,18 @@ import pytest
 import torch
 
 from detectron2.config import get_cfg
+from detectron2.data import MetadataCatalog
 
 from gvseg.config import add_gvseg_config
-from gvseg.inference.linking import TrackLinker
+from gvseg.inference.linking import TrackLinker, build_linker
 from gvseg.inference.sources import ArraySource
 from gvseg.inference.track_memory import AppearanceMemory
 from gvseg.inference.video_runner import RunnerSettings, VideoRunner, segment_video
 from gvseg.structures import TubePrediction
 from gvseg.tasks import Task
 from tests.inference.painted_video import COLORS, ColorSegmenter, crossing_video, paint
-from tests.tiny_model import build_tiny
+from tests.modeling.task_samples import build_whole
+from tests.tiny_model import build_tiny, tiny_config
 
 SETTINGS = RunnerSettings(
     task=Task.VIS,
@@ -264,3 +266,62 @@ def test_model_of_other_classes_than_the_dataset_is_refused(num_classes):
     )
     with pytest.raises(ValueError, match=f"The model has 5 classes, but .* has {num_classes};"):
         list(runner.run(ArraySource(crossing_video(1))))
+
+
+SMALL = "two_classes"  # beside things_and_stuff, which has five classes
+TWO_SETS = [
+    "MODEL.GVSEG.LABEL_SETS", f"('{SMALL}', 'things_and_stuff')",
+    "MODEL.SEM_SEG_HEAD.NUM_CLASSES", "7",
+    "MODEL.GVSEG.CONTRASTIVE.ENABLED", "False",
+]  # fmt: skip
+ONE_SET = [
+    "DATASETS.TRAIN", f"('{SMALL}',)",
+    "MODEL.SEM_SEG_HEAD.NUM_CLASSES", "2",
+    "MODEL.GVSEG.CONTRASTIVE.ENABLED", "False",
+]  # fmt: skip
+
+
+@pytest.fixture
+def small_set():
+    yield MetadataCatalog.get(SMALL).set(class_table=SMALL)
+    MetadataCatalog.remove(SMALL)
+
+
+@pytest.mark.parametrize("task", ["vis", "vps", "vss"])
+def test_classes_beside_a_larger_set_are_found_as_by_a_model_of_their_own(task, small_set):
+    """Of the model of two sets the other has the first rows, which are those of the small set."""
+    is_thing = [True, task == "vis"]
+    small_set.set(class_is_thing=is_thing)
+    both = build_whole("mixed", *TWO_SETS).eval()
+    alone = build_whole(task, *ONE_SET).eval()
+    rows = {name: len(value) for name, value in alone.state_dict().items() if value.ndim}
+    state = both.state_dict()
+    alone.load_state_dict({name: state[name][: rows[name]] for name in rows}, strict=False)
+    settings = RunnerSettings.from_config(
+        tiny_config(*TWO_SETS, "MODEL.GVSEG.TASK", task, "MODEL.GVSEG.TEST.WINDOW", "2"), SMALL
+    )
+    assert settings.label_set == 0
+    settings = dataclasses.replace(settings, object_mask_threshold=0.0, overlap_threshold=0.0)
+    found, expected = (
+        list(
+            segment_video(
+                model,
+                ArraySource(crossing_video(3)),
+                settings,
+                linker=build_linker(tiny_config(), is_thing) if task != "vss" else None,
+                is_thing=np.array(is_thing),
+            )
+        )
+        for model in (both, alone)
+    )
+    for segments, others in zip(found, expected, strict=True):
+        assert len(segments) > 0
+        # Of instances that are equally good rounding decides which comes first.
+        ours, theirs = (np.lexsort((part.ids, part.classes)) for part in (segments, others))
+        for name in ("ids", "classes"):
+            np.testing.assert_array_equal(
+                getattr(segments, name)[ours], getattr(others, name)[theirs]
+            )
+        np.testing.assert_allclose(segments.scores[ours], others.scores[theirs], atol=1e-5)
+        for first, second in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(segments.mask(first), others.mask(second))
