@@ -13,6 +13,7 @@ from detectron2.config import get_cfg
 from detectron2.data import MetadataCatalog
 
 from gvseg.config import add_gvseg_config
+from gvseg.inference.journal import Journal
 from gvseg.inference.linking import LINKERS
 from gvseg.inference.predictor import VideoPredictor
 from tests.inference.painted_video import COLORS, LEGEND, ColorSegmenter, paint
@@ -171,9 +172,10 @@ def test_every_linker_is_here():
 
 
 @pytest.mark.parametrize(("task", "linker", "window", "overlap"), WAYS)
-def test_what_is_held_does_not_grow(task, linker, window, overlap):
-    meter = Meter()
-    make_predictor(task, linker, window, overlap).run(endless(3 * SETTLED, SIZE), [meter])
+def test_what_is_held_does_not_grow(tmp_path, task, linker, window, overlap):
+    meter, journal = Meter(), Journal(tmp_path, {})
+    predictor = make_predictor(task, linker, window, overlap)
+    predictor.run(endless(3 * SETTLED, SIZE), [meter], journal=journal)
     assert len(meter.held) == 3 * SETTLED
     assert meter.growth < SHORT_GROWTH
 
@@ -186,9 +188,10 @@ def test_one_who_keeps_the_masks_of_all_frames_is_noticed():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("task", "linker", "window", "overlap"), WAYS)
-def test_what_is_held_does_not_grow_in_5000_frames(task, linker, window, overlap):
-    meter = Meter()
-    make_predictor(task, linker, window, overlap).run(endless(5000, SLOW_SIZE), [meter])
+def test_what_is_held_does_not_grow_in_5000_frames(tmp_path, task, linker, window, overlap):
+    meter, journal = Meter(), Journal(tmp_path, {})
+    predictor = make_predictor(task, linker, window, overlap)
+    predictor.run(endless(5000, SLOW_SIZE), [meter], journal=journal)
     assert len(meter.held) == 5000
     assert meter.growth < GROWTH
 
