@@ -22,8 +22,9 @@ from gvseg.data.loader import build_test_loader
 from gvseg.evaluation import VideoEvaluator, build_evaluator
 from gvseg.evaluation.protocols import check_protocols
 from gvseg.inference.association import build_association
+from gvseg.inference.runner_settings import RunnerSettings
 from gvseg.inference.sources import ImageSource
-from gvseg.inference.video_runner import RunnerSettings, Segmenter, segment_video
+from gvseg.inference.video_runner import Segmenter, segment_video
 
 logger = logging.getLogger(__name__)
 

@@ -27,10 +27,11 @@ from gvseg.inference.exemplar_tracking import ExemplarTracker
 from gvseg.inference.frames import Frame, check_array
 from gvseg.inference.journal import Journal
 from gvseg.inference.prefetch import Prefetcher
+from gvseg.inference.runner_settings import RunnerSettings
 from gvseg.inference.sources import FrameSource, open_source
 from gvseg.inference.stopwatch import Stopwatch
 from gvseg.inference.video_info import VideoInfo, Writer
-from gvseg.inference.video_runner import RunnerSettings, Segmenter, VideoRunner
+from gvseg.inference.video_runner import Segmenter, VideoRunner
 from gvseg.modeling.build import build_segmenter
 from gvseg.structures import Exemplar, FrameSegments
 from gvseg.visualization import ClassLegend

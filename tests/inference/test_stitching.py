@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from gvseg.inference.linking import TrackLinker, build_linker
+from gvseg.inference.runner_settings import RunnerSettings
 from gvseg.inference.sources import ArraySource
 from gvseg.inference.stitching import HierarchicalMemory, OverlapMemory
 from gvseg.inference.track_memory import AppearanceMemory, LocationAwareMemory
-from gvseg.inference.video_runner import RunnerSettings, segment_video
+from gvseg.inference.video_runner import segment_video
 from gvseg.structures import TubePrediction
 from tests.inference.hand_made_tracks import linker_config
 from tests.inference.painted_video import ColorSegmenter, crossing_video

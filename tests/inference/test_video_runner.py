@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from detectron2.config import get_cfg
 from detectron2.data import MetadataCatalog
 
-from gvseg.config import add_gvseg_config
 from gvseg.inference.linking import TrackLinker, build_linker
+from gvseg.inference.runner_settings import RunnerSettings
 from gvseg.inference.sources import ArraySource
 from gvseg.inference.track_memory import AppearanceMemory
-from gvseg.inference.video_runner import RunnerSettings, VideoRunner, segment_video
+from gvseg.inference.video_runner import VideoRunner, segment_video
 from gvseg.structures import TubePrediction
 from gvseg.tasks import Task
 from tests.inference.painted_video import COLORS, ColorSegmenter, crossing_video, paint
@@ -181,33 +180,6 @@ def test_logits_in_half_precision_are_post_processed():
         np.testing.assert_array_equal(exact.masks, half.masks)
 
 
-def make_config(**changes):
-    cfg = get_cfg()
-    add_gvseg_config(cfg)
-    for key, value in changes.items():
-        cfg.merge_from_list([key.replace("__", "."), value])
-    return cfg
-
-
-def test_settings_come_from_the_config():
-    settings = RunnerSettings.from_config(
-        make_config(
-            MODEL__GVSEG__TASK="vps",
-            MODEL__GVSEG__TEST__WINDOW=3,
-            INPUT__FORMAT="RGB",
-            INPUT__MIN_SIZE_TEST=360,
-            MODEL__GVSEG__TEST__PRECISION="float16",
-        )
-    )
-    assert settings.task is Task.VPS
-    assert (settings.window, settings.min_size, settings.is_bgr) == (3, 360, False)
-    assert settings.autocast is torch.float16
-
-
-def test_precision_of_training_is_not_that_of_inference():
-    assert RunnerSettings.from_config(make_config(SOLVER__AMP__ENABLED=True)).autocast is None
-
-
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16, torch.float16])
 def test_network_runs_in_the_precision_asked_for(dtype):
     seen = []
@@ -231,32 +203,6 @@ def test_real_network_runs_in_bfloat16_on_a_cpu():
     ]
     for exact, rounded in zip(*runs, strict=True):
         assert rounded.scores.max() == pytest.approx(exact.scores.max(), abs=0.02)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"INPUT__FORMAT": "YUV-BT.601"}, "INPUT.FORMAT is 'YUV-BT.601'"),
-        ({"MODEL__GVSEG__TEST__WINDOW": 0}, "WINDOW is 0"),
-        (
-            {"MODEL__GVSEG__TEST__WINDOW": 3, "MODEL__GVSEG__TEST__OVERLAP": 3},
-            "OVERLAP is 3, but a window of 3 frames can share 0 to 2",
-        ),
-        (
-            {
-                "MODEL__GVSEG__TEST__WINDOW": 3,
-                "MODEL__GVSEG__TEST__OVERLAP": 1,
-                "MODEL__GVSEG__TUBE": "frame",
-            },
-            "set MODEL.GVSEG.TEST.OVERLAP to 0",
-        ),
-        ({"MODEL__GVSEG__TEST__PRECISION": "int8"}, "MODEL.GVSEG.TEST.PRECISION is 'int8'"),
-        ({"MODEL__GVSEG__TASK": "vos"}, "TASK is 'vos'"),
-    ],
-)
-def test_senseless_settings_are_refused(changes, message):
-    with pytest.raises(ValueError, match=message):
-        RunnerSettings.from_config(make_config(**changes))
 
 
 @pytest.mark.parametrize("num_classes", [3, 80])
