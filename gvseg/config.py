@@ -329,6 +329,8 @@ def _add_gvseg(cfg: CfgNode) -> None:
     gvseg.TEST.PRECISION = "float32"  # or bfloat16, float16: autocast of the network at inference
     gvseg.TEST.EXEMPLAR = CfgNode()  # objects that exemplars point out (EVS)
     gvseg.TEST.EXEMPLAR.MIN_SCORE = 0.5  # probability of being there below which one is absent
+    gvseg.TEST.EXEMPLAR.FIRST_WEIGHT = 0.5  # of the exemplar in what an object's query starts from;
+    # the rest is what was found since
     gvseg.TEST.EXEMPLAR.MOMENTUM = 0.8  # weight of what an object looked like against the latest
     gvseg.TEST.MAX_INSTANCES = 100  # best query-class pairs kept in a frame, in the place of
     # detectron2's TEST.DETECTIONS_PER_IMAGE

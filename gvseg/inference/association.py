@@ -28,6 +28,7 @@ def build_association(
     if task is Task.EVS:
         options = cfg.MODEL.GVSEG.TEST.EXEMPLAR
         tracker = ExemplarTracker(
+            first_weight=options.FIRST_WEIGHT,
             momentum=options.MOMENTUM,
             min_score=options.MIN_SCORE,
             num_points=cfg.MODEL.GVSEG.EXEMPLAR_POINTS,

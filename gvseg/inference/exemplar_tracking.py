@@ -5,7 +5,8 @@ K objects, T frames of a window, C channels, (h, w) mask logits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +19,8 @@ from gvseg.modeling.requests import ClipRequest
 from gvseg.modeling.task_oriented.exemplars import exemplar_points
 from gvseg.structures import Exemplar, ObjectFeatures, TubePrediction
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass
 class _Known:
@@ -28,25 +31,44 @@ class _Known:
     centre: Tensor  # (2,) x and y in fractions of the padded frame
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """One query of the latest window, and where it stands for its object."""
+
+    object_id: int
+    begin: int  # position of the first frame in the window; -1 where it was known before
+    end: int  # after the last; that of the frame which points the object out anew, if there is one
+
+
 class ExemplarTracker:
     """Ask for the objects that are pointed out, window by window.
 
     A query of an object starts from what was read at its exemplar and from what was found since,
     and looks where it was last. Its identity is that of its query, so it stays the same while the
-    object is hidden. What is kept grows with the objects, not with the video.
+    object is hidden. Where it is pointed out anew, another query takes over in that frame. What is
+    kept grows with the objects, not with the video.
 
     Args:
+        first_weight: of what was read at the exemplar in what a query starts from, 0 to 1; the rest
+            is what was found since. The one cannot drift, the other follows a change of looks.
         momentum: weight of what was remembered against what the latest window shows, 0 to 1.
         min_score: probability of being there below which an object is absent from a window.
         num_points: read inside each mask or box.
     """
 
-    def __init__(self, *, momentum: float, min_score: float, num_points: int) -> None:
-        for key, value in (("MOMENTUM", momentum), ("MIN_SCORE", min_score)):
+    def __init__(
+        self, *, first_weight: float, momentum: float, min_score: float, num_points: int
+    ) -> None:
+        for key, value in (
+            ("FIRST_WEIGHT", first_weight),
+            ("MOMENTUM", momentum),
+            ("MIN_SCORE", min_score),
+        ):
             if not 0 <= value <= 1:
                 raise ValueError(
                     f"MODEL.GVSEG.TEST.EXEMPLAR.{key} is {value}; it must lie in 0..1."
                 )
+        self.first_weight = first_weight
         self.momentum = momentum
         self.min_score = min_score
         self.num_points = num_points
@@ -58,14 +80,35 @@ class ExemplarTracker:
         self.reset()
 
     def reset(self) -> None:
-        """Forget what was seen; objects are still looked for when their frames come."""
+        """Begin another video; objects are looked for when their frames come."""
         self._known: dict[int, _Known] = {}
+        self._waiting = list(self.exemplars)  # whose frames have not come
         self._num_read = 0  # frames from the beginning of the video to the latest window's end
-        self.identities = np.empty(0, dtype=np.int64)  # (K,) of the latest window's first queries
+        self._asked: list[_Asked] = []
+
+    @property
+    def identities(self) -> np.ndarray:
+        """Those that the first queries of the latest window stand for, (K,) int64.
+
+        Where an object is pointed out anew within the window, several stand for it in turn.
+        """
+        return np.array([asked.object_id for asked in self._asked], dtype=np.int64)
 
     def add(self, exemplar: Exemplar) -> None:
-        """Point out an object; if it is known already it is looked for anew from this frame on."""
+        """Point out an object; if it is known already it is looked for anew from this frame on.
+
+        Of several exemplars for one object and frame the last counts.
+
+        Raises:
+            ValueError: the frame is segmented already.
+        """
+        if exemplar.frame_index < self._num_read:
+            raise ValueError(
+                f"Object {exemplar.object_id} is pointed out in frame {exemplar.frame_index}, "
+                f"which is segmented already; frames from {self._num_read} on are still to come."
+            )
         self.exemplars.append(exemplar)
+        self._waiting.append(exemplar)
 
     def remove(self, object_id: int) -> None:
         """Stop looking for an object.
@@ -77,20 +120,32 @@ class ExemplarTracker:
             known = ", ".join(map(str, sorted({e.object_id for e in self.exemplars}))) or "none"
             raise ValueError(f"There is no object {object_id} to remove; known are {known}.")
         self.exemplars = [e for e in self.exemplars if e.object_id != object_id]
+        self._waiting = [e for e in self._waiting if e.object_id != object_id]
         self._known.pop(object_id, None)
+
+    def warn_of_waiting(self) -> None:
+        """At the end of a video, log which exemplars are in frames that it did not have."""
+        if self._waiting and self._num_read:
+            missed = [f"object {e.object_id} in frame {e.frame_index}" for e in self._waiting]
+            logger.warning(
+                "Objects were pointed out in frames that the video did not have: %s. Its last "
+                "frame was %d.",
+                ", ".join(missed),
+                self._num_read - 1,
+            )
 
     def state(self) -> State:
         """Return all that is remembered, with the exemplars."""
         state = {
             "num_read": np.array(self._num_read),
-            "identities": self.identities,
             "known": np.array(list(self._known), dtype=np.int64),
         }
         for object_id, entry in self._known.items():
             for name, value in vars(entry).items():
                 state[f"known.{object_id}.{name}"] = value.cpu().numpy()
         for index, exemplar in enumerate(self.exemplars):
-            about = np.array([exemplar.object_id, exemplar.frame_index])
+            is_waiting = any(exemplar is waiting for waiting in self._waiting)
+            about = np.array([exemplar.object_id, exemplar.frame_index, is_waiting])
             state[f"exemplar.{index}"] = about
             state[f"exemplar.{index}.{exemplar.kind}"] = getattr(exemplar, exemplar.kind)
         return state
@@ -104,15 +159,17 @@ class ExemplarTracker:
         """
         self.clear()
         self._num_read = int(state["num_read"])
-        self.identities = state["identities"]
         for object_id in state["known"].tolist():
             entry = part(state, f"known.{object_id}")
             self._known[object_id] = _Known(
                 **{name: torch.from_numpy(array).to(device) for name, array in entry.items()}
             )
         while (about := state.get(name := f"exemplar.{len(self.exemplars)}")) is not None:
-            object_id, frame_index = about.tolist()
-            self.add(Exemplar(object_id, frame_index, **part(state, name)))
+            object_id, frame_index, is_waiting = about.tolist()
+            exemplar = Exemplar(object_id, frame_index, **part(state, name))
+            self.exemplars.append(exemplar)
+            if is_waiting:
+                self._waiting.append(exemplar)
 
     def ask(
         self,
@@ -131,51 +188,51 @@ class ExemplarTracker:
             size: (H, W) of the padded frames.
             device: of the model.
         """
-        new: dict[int, Exemplar] = {}
-        for exemplar in self.exemplars:
-            # Of a frame that the window before had too, it was read then.
-            is_read = exemplar.frame_index < self._num_read and exemplar.object_id in self._known
-            if exemplar.frame_index in frame_indices and not is_read:
-                position = list(frame_indices).index(exemplar.frame_index)
-                new[exemplar.object_id] = replace(to_network(exemplar), frame_index=position)
+        new = self._pointed_out(frame_indices)
+        shown = [
+            replace(to_network(exemplar), frame_index=position)
+            for (_, position), exemplar in new.items()
+        ]
+        self._waiting = [e for e in self._waiting if e.frame_index not in frame_indices]
+        begins = [*((object_id, -1) for object_id in self._known), *new]
+        queries = [_Asked(*begin, end=_end(begin, new, len(frame_indices))) for begin in begins]
+        num_done = sum(index < self._num_read for index in frame_indices)
         self._num_read = frame_indices[-1] + 1
-        for object_id in new:
+        # What stands for an object in frames alone that are done already is needed no longer.
+        self._asked = [query for query in queries if query.end > num_done]
+        known = self._features([query.object_id for query in self._asked if query.begin < 0])
+        for object_id, _ in new:
             self._known.pop(object_id, None)
-        self._first_frames = [-1] * len(self._known) + [e.frame_index for e in new.values()]
-        self.identities = np.array([*self._known, *new], dtype=np.int64)
-        known = None
-        if self._known:
-            features = [0.5 * (entry.first + entry.recent) for entry in self._known.values()]
-            centres = [entry.centre for entry in self._known.values()]
-            known = ObjectFeatures(torch.stack(features), torch.stack(centres))
         points = None
-        if new:
+        if shown:
             points = exemplar_points(
-                list(new.values()),
-                num_points=self.num_points,
-                size=size,
-                at_random=False,
-                device=device,
+                shown, num_points=self.num_points, size=size, at_random=False, device=device
             )
         return replace(request, known=known, points=points)
 
+    def _pointed_out(self, frame_indices: Sequence[int]) -> dict[tuple[int, int], Exemplar]:
+        """Return the exemplars of a window by object and position; of several the last counts."""
+        position_of = {index: position for position, index in enumerate(frame_indices)}
+        return {
+            (exemplar.object_id, position_of[exemplar.frame_index]): exemplar
+            for exemplar in self._waiting
+            if exemplar.frame_index in position_of
+        }
+
     def visible(self, position: int, scores: np.ndarray) -> np.ndarray:
-        """Return which objects are looked for in a frame of the window and are there, positions.
+        """Return which queries stand for an object in a frame that shows it, positions.
 
         Args:
-            position: of the frame, 0..T-1.
+            position: of the frame in the window, 0..T-1.
             scores: (K,) probabilities of being there.
         """
-        has_begun = np.array(self._first_frames, dtype=np.int64) <= position
-        return np.flatnonzero(has_begun & (scores >= self.min_score))
+        stands = np.array([query.begin <= position < query.end for query in self._asked], bool)
+        return np.flatnonzero(stands & (scores >= self.min_score))
 
     def given(self, frame_index: int) -> dict[int, np.ndarray]:
         """Return the masks that were given for a frame of the video, by identity."""
-        return {
-            exemplar.object_id: exemplar.mask
-            for exemplar in self.exemplars
-            if exemplar.mask is not None and exemplar.frame_index == frame_index
-        }
+        last = {e.object_id: e.mask for e in self.exemplars if e.frame_index == frame_index}
+        return {object_id: mask for object_id, mask in last.items() if mask is not None}
 
     @torch.inference_mode()
     def take_in(
@@ -189,20 +246,45 @@ class ExemplarTracker:
             scores: (K,) probabilities of being there.
             position: of that frame in the window.
         """
-        if not len(self.identities):
+        if not self._asked:
             return
+        wanted = {exemplar.object_id for exemplar in self.exemplars}
         objects, features = prediction.objects[0], prediction.features
         assert objects is not None
         assert features is not None
         seen, centres, is_seen = _look(features[0, position], mask_logits > 0)
         is_seen &= scores >= self.min_score
-        for index, object_id in enumerate(self.identities.tolist()):
+        for index, query in enumerate(self._asked):
+            if query.end <= position or query.object_id not in wanted:
+                continue
             read, centre = objects.features[index].float(), objects.centres[index].float()
-            entry = self._known.setdefault(object_id, _Known(read, read, centre))
+            entry = self._known.setdefault(query.object_id, _Known(read, read, centre))
             # Choosing by values rather than by `if` does not wait for the device.
             blend = self.momentum * entry.recent + (1 - self.momentum) * seen[index]
             entry.recent = torch.where(is_seen[index], blend, entry.recent)
             entry.centre = torch.where(is_seen[index], centres[index], entry.centre)
+
+    def _features(self, object_ids: Sequence[int]) -> ObjectFeatures | None:
+        """Return what queries of known objects start from."""
+        if not object_ids:
+            return None
+        entries = [self._known[object_id] for object_id in object_ids]
+        first = torch.stack([entry.first for entry in entries])
+        recent = torch.stack([entry.recent for entry in entries])
+        features = self.first_weight * first + (1 - self.first_weight) * recent
+        return ObjectFeatures(features, torch.stack([entry.centre for entry in entries]))
+
+
+def _end(query: tuple[int, int], new: Iterable[tuple[int, int]], num_frames: int) -> int:
+    """Return the position at which another query takes over from one, or that of the window's end.
+
+    Args:
+        query: the object and its first position.
+        new: the same of those that start from exemplars in this window.
+        num_frames: T.
+    """
+    later = (begin for object_id, begin in new if object_id == query[0] and begin > query[1])
+    return min(later, default=num_frames)
 
 
 def _look(features: Tensor, masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:

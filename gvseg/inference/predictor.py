@@ -116,8 +116,8 @@ class VideoPredictor:
             object_id: of an object that is known, to point it out anew; by default the next free.
 
         Raises:
-            ValueError: the task is not evs, not exactly one of the three is given, or nothing is in
-                it.
+            ValueError: the task is not evs, not exactly one of the three is given, nothing is in
+                it, or the frame is segmented already.
         """
         tracker = self._exemplar_tracker()
         given = [value for value in (mask, box, point) if value is not None]
@@ -218,6 +218,7 @@ class VideoPredictor:
         num_frames = num_resumed = 0
         identities: set[int] = set()
         with ExitStack() as opened:
+            opened.callback(self._begin_video)
             for writer in writers:
                 writer.open(video)
                 opened.callback(writer.close)

@@ -178,6 +178,8 @@ class VideoRunner:
         self._begin_window([])
         if len(window) > num_done:
             yield from self._segment_window(window, num_done)
+        if self.exemplars is not None:
+            self.exemplars.warn_of_waiting()
 
     def _begin_window(self, shared: list[Frame]) -> None:
         """Begin a window with the frames that it shares with the one before."""

@@ -9,7 +9,9 @@ from detectron2.config import get_cfg
 from detectron2.data import MetadataCatalog
 
 from gvseg.config import add_gvseg_config
+from gvseg.inference.frame_selection import select_frames
 from gvseg.inference.predictor import VideoPredictor
+from gvseg.inference.sources import ArraySource
 from gvseg.structures import TubePrediction
 from tests.inference.painted_video import COLORS, ColorSegmenter, paint
 
@@ -192,12 +194,112 @@ def test_an_exemplar_in_a_frame_that_windows_share_is_read_once(overlap):
         assert model.num_reads == 1
 
 
-def test_object_pointed_out_anew_is_looked_for_as_it_is_there():
+WINDOWS = pytest.mark.parametrize(("window", "overlap"), [(1, 0), (3, 0), (3, 1), (3, 2)])
+
+
+@WINDOWS
+@pytest.mark.parametrize("again", [6, 7, 8])
+def test_object_pointed_out_anew_is_shown_in_every_frame(window, overlap, again):
+    predictor = make_predictor(window, overlap=overlap)
+    predictor.add_exemplar(**exemplar("point", GREEN, 0), frame_index=0)
+    predictor.add_exemplar(**exemplar("box", GREEN, again), frame_index=again, object_id=1)
+    for t, segments in enumerate(run(predictor)):
+        assert_found(segments, {1: GREEN}, t)
+
+
+@WINDOWS
+def test_object_is_from_each_exemplar_on_what_that_points_out(window, overlap):
+    """Two of them in one window of three frames, and in frame 8 two, of which the last counts."""
+    model = ColorFollower()
+    predictor = make_predictor(window, overlap=overlap, model=model)
+    for color, t in ((GREEN, 7), (RED, 0), (BLUE, 1), (BLUE, 8), (RED, 8)):
+        predictor.add_exemplar(**exemplar("mask", color, t), frame_index=t, object_id=1)
+    predictor.add_exemplar(**exemplar("point", GREEN, 8), frame_index=8, object_id=1)
+    colors = [RED] + 6 * [BLUE] + 3 * [GREEN]
+    for t, segments in enumerate(run(predictor)):
+        assert_found(segments, {1: colors[t]}, t)
+    assert model.asked[-1] == 1  # what an object was before is not looked for any longer
+
+
+def test_object_removed_in_the_middle_of_a_window_is_not_looked_for_in_the_next():
+    predictor = make_predictor(3)
+    predictor.add_exemplar(**exemplar("point", GREEN, 0), frame_index=0)
+    predictor.add_exemplar(**exemplar("point", BLUE, 0), frame_index=0)
+    found = []
+    for _, segments in predictor.runner.run(ArraySource([frame(t) for t in range(6)])):
+        if not found:
+            predictor.remove_object(1)
+        found.append(segments.ids.tolist())
+    assert found == 3 * [[1, 2]] + 3 * [[2]]
+
+
+@pytest.mark.parametrize("window", [1, 3])
+def test_object_cannot_be_pointed_out_in_a_frame_that_is_done(window):
+    predictor = make_predictor(window)
+    for t in range(window - 1):
+        predictor.step(frame(t))
+    predictor.add_exemplar(**exemplar("point", GREEN, 0), frame_index=0)  # is not segmented yet
+    found = [predictor.step(frame(window - 1))]
+    message = rf"Object 2 is pointed out in frame 0, .* from {window} on are still to come"
+    with pytest.raises(ValueError, match=message):
+        predictor.add_exemplar(**exemplar("point", BLUE, 0), frame_index=0)
+    assert predictor.add_exemplar(**exemplar("point", BLUE, window), frame_index=window) == 2
+    found += [predictor.step(frame(window)), *predictor.flush()]
+    for t, segments in enumerate(part for part in found if part is not None):
+        assert_found(segments, {1: GREEN} if t < window else {1: GREEN, 2: BLUE}, t)
+
+
+def test_another_video_may_have_exemplars_in_any_frame():
     predictor = make_predictor()
     predictor.add_exemplar(**exemplar("point", RED, 0), frame_index=0)
-    predictor.add_exemplar(**exemplar("point", BLUE, 3), frame_index=3, object_id=1)
-    for t, segments in enumerate(run(predictor, 5)):
-        assert_found(segments, {1: RED if t < 3 else BLUE}, t)
+
+    def broken():
+        yield from (frame(t) for t in range(4))
+        raise OSError("Frame 4 is unreadable.")
+
+    with pytest.raises(OSError, match="unreadable"):
+        predictor.run(broken())
+    predictor.add_exemplar(**exemplar("point", GREEN, 1), frame_index=1)
+    found = run(predictor, 4)
+    assert [segments.ids.tolist() for segments in found] == [[1], [1, 2], [1, 2], [1, 2]]
+    predictor.add_exemplar(**exemplar("point", BLUE, 0))  # by default where a video begins
+    found = run(predictor, 2)
+    assert [segments.ids.tolist() for segments in found] == [[1, 3], [1, 3, 2]]
+
+
+@pytest.mark.parametrize("end", ["flush", "reset"])
+def test_after_its_end_a_video_may_have_exemplars_in_any_frame(end):
+    predictor = make_predictor()
+    predictor.step(frame(0))
+    getattr(predictor, end)()
+    predictor.add_exemplar(**exemplar("point", GREEN, 0), frame_index=0)
+    assert_found(predictor.step(frame(0)), {1: GREEN}, 0)
+
+
+@pytest.mark.parametrize("window", [1, 3])
+def test_exemplars_in_frames_that_do_not_come_are_told_of(window, caplog):
+    """Frames 0, 2, 4, 6: number 3 is left out and 9 is beyond the end."""
+    predictor = make_predictor(window)
+    for t in (0, 3, 6, 9):
+        predictor.add_exemplar(**exemplar("point", GREEN, t), frame_index=t)
+    images = [frame(t) for t in range(8)]
+    source = select_frames(ArraySource(images), start=0, end=None, every=2)
+    with caplog.at_level("WARNING"):
+        assert predictor.run(source).num_frames == 4
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "Objects were pointed out in frames that the video did not have: object 2 in frame 3, "
+        "object 4 in frame 9. Its last frame was 6."
+    )
+
+
+def test_exemplars_that_were_all_found_are_not_told_of(caplog):
+    predictor = make_predictor(3)
+    predictor.add_exemplar(**exemplar("point", GREEN, 4), frame_index=4)
+    for _ in range(2):
+        run(predictor, 5)
+    predictor.flush()
+    assert caplog.records == []
 
 
 def test_mask_that_was_given_stands_in_its_frame():
