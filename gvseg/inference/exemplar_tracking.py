@@ -6,7 +6,7 @@ K objects, T frames of a window, C channels, (h, w) mask logits.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Container, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,8 +36,8 @@ class _Asked:
     """One query of the latest window, and where it stands for its object."""
 
     object_id: int
-    begin: int  # position of the first frame in the window; -1 where it was known before
-    end: int  # after the last; that of the frame which points the object out anew, if there is one
+    begin: int  # position of the first frame
+    end: int  # after the last
 
 
 class ExemplarTracker:
@@ -45,8 +45,9 @@ class ExemplarTracker:
 
     A query of an object starts from what was read at its exemplar and from what was found since,
     and looks where it was last. Its identity is that of its query, so it stays the same while the
-    object is hidden. Where it is pointed out anew, another query takes over in that frame. What is
-    kept grows with the objects, not with the video.
+    object is hidden. Where it is pointed out anew, its query starts from that exemplar instead, in
+    the whole window: it knows better than what the object was last seen like. What is kept grows
+    with the objects, not with the video.
 
     Args:
         first_weight: of what was read at the exemplar in what a query starts from, 0 to 1; the rest
@@ -90,12 +91,12 @@ class ExemplarTracker:
     def identities(self) -> np.ndarray:
         """Those that the first queries of the latest window stand for, (K,) int64.
 
-        Where an object is pointed out anew within the window, several stand for it in turn.
+        Where a window has several exemplars of an object, as many stand for it in turn.
         """
         return np.array([asked.object_id for asked in self._asked], dtype=np.int64)
 
     def add(self, exemplar: Exemplar) -> None:
-        """Point out an object; if it is known already it is looked for anew from this frame on.
+        """Point out an object; if it is known already it is looked for anew from this window on.
 
         Of several exemplars for one object and frame the last counts.
 
@@ -194,15 +195,13 @@ class ExemplarTracker:
             for (_, position), exemplar in new.items()
         ]
         self._waiting = [e for e in self._waiting if e.frame_index not in frame_indices]
-        begins = [*((object_id, -1) for object_id in self._known), *new]
-        queries = [_Asked(*begin, end=_end(begin, new, len(frame_indices))) for begin in begins]
-        num_done = sum(index < self._num_read for index in frame_indices)
         self._num_read = frame_indices[-1] + 1
-        # What stands for an object in frames alone that are done already is needed no longer.
-        self._asked = [query for query in queries if query.end > num_done]
-        known = self._features([query.object_id for query in self._asked if query.begin < 0])
-        for object_id, _ in new:
-            self._known.pop(object_id, None)
+        again = {object_id for object_id, _ in new}
+        kept = [object_id for object_id in self._known if object_id not in again]
+        self._asked = [_Asked(object_id, 0, len(frame_indices)) for object_id in kept]
+        self._asked += _in_turn(new, self._known, len(frame_indices))
+        known = self._features(kept)
+        self._known = {object_id: self._known[object_id] for object_id in kept}
         points = None
         if shown:
             points = exemplar_points(
@@ -275,16 +274,26 @@ class ExemplarTracker:
         return ObjectFeatures(features, torch.stack([entry.centre for entry in entries]))
 
 
-def _end(query: tuple[int, int], new: Iterable[tuple[int, int]], num_frames: int) -> int:
-    """Return the position at which another query takes over from one, or that of the window's end.
+def _in_turn(
+    new: Collection[tuple[int, int]], known: Container[int], num_frames: int
+) -> list[_Asked]:
+    """Return the queries of exemplars, each of which stands for its object until the next does.
+
+    The first stands for an object that was known in the frames before too: it has seen it last.
 
     Args:
-        query: the object and its first position.
-        new: the same of those that start from exemplars in this window.
+        new: the objects and the positions in the window at which they are pointed out.
+        known: objects of earlier windows.
         num_frames: T.
     """
-    later = (begin for object_id, begin in new if object_id == query[0] and begin > query[1])
-    return min(later, default=num_frames)
+    queries = []
+    for object_id, position in new:
+        positions = [other for same_id, other in new if same_id == object_id]
+        is_first = position == min(positions)
+        begin = 0 if is_first and object_id in known else position
+        end = min((other for other in positions if other > position), default=num_frames)
+        queries.append(_Asked(object_id, begin, end))
+    return queries
 
 
 def _look(features: Tensor, masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -194,30 +194,34 @@ def test_an_exemplar_in_a_frame_that_windows_share_is_read_once(overlap):
         assert model.num_reads == 1
 
 
-WINDOWS = pytest.mark.parametrize(("window", "overlap"), [(1, 0), (3, 0), (3, 1), (3, 2)])
-
-
-@WINDOWS
+@pytest.mark.parametrize(("window", "overlap"), [(1, 0), (3, 0), (3, 1), (3, 2)])
 @pytest.mark.parametrize("again", [6, 7, 8])
 def test_object_pointed_out_anew_is_shown_in_every_frame(window, overlap, again):
-    predictor = make_predictor(window, overlap=overlap)
+    model = ColorFollower()
+    predictor = make_predictor(window, overlap=overlap, model=model)
     predictor.add_exemplar(**exemplar("point", GREEN, 0), frame_index=0)
     predictor.add_exemplar(**exemplar("box", GREEN, again), frame_index=again, object_id=1)
     for t, segments in enumerate(run(predictor)):
         assert_found(segments, {1: GREEN}, t)
+    assert set(model.asked) == {1}
 
 
-@WINDOWS
-def test_object_is_from_each_exemplar_on_what_that_points_out(window, overlap):
-    """Two of them in one window of three frames, and in frame 8 two, of which the last counts."""
+@pytest.mark.parametrize(
+    ("window", "overlap", "since"), [(1, 0, 7), (3, 0, 6), (3, 1, 7), (3, 2, 7)]
+)
+def test_object_is_what_was_pointed_out_last(window, overlap, since):
+    """In turn where a window has several; in frame 8 are three, of which the last counts.
+
+    The window that has frame 7 has frame 6 too, which another window did before where they overlap.
+    """
     model = ColorFollower()
     predictor = make_predictor(window, overlap=overlap, model=model)
     for color, t in ((GREEN, 7), (RED, 0), (BLUE, 1), (BLUE, 8), (RED, 8)):
         predictor.add_exemplar(**exemplar("mask", color, t), frame_index=t, object_id=1)
     predictor.add_exemplar(**exemplar("point", GREEN, 8), frame_index=8, object_id=1)
-    colors = [RED] + 6 * [BLUE] + 3 * [GREEN]
     for t, segments in enumerate(run(predictor)):
-        assert_found(segments, {1: colors[t]}, t)
+        color = RED if t == 0 else BLUE if t < since else GREEN
+        assert_found(segments, {1: color}, t)
     assert model.asked[-1] == 1  # what an object was before is not looked for any longer
 
 

@@ -107,6 +107,8 @@ def test_exemplars_of_a_stopped_run_are_followed_on(tmp_path, monkeypatch, windo
         predictor.add_exemplar(**followed.exemplar("point", followed.RED, 0), frame_index=0)
         predictor.add_exemplar(**followed.exemplar("mask", followed.BLUE, 6), frame_index=6)
         predictor.add_exemplar(**followed.exemplar("box", followed.GREEN, 1), frame_index=1)
+        anew = followed.exemplar("point", followed.GREEN, 7)
+        predictor.add_exemplar(**anew, frame_index=7, object_id=3)
         return predictor
 
     def make(limit=None):
