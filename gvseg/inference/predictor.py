@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -35,6 +36,8 @@ from gvseg.inference.video_runner import Segmenter, VideoRunner
 from gvseg.modeling.build import build_segmenter
 from gvseg.structures import Exemplar, FrameSegments
 from gvseg.visualization import ClassLegend
+
+logger = logging.getLogger(__name__)
 
 FRAMES_READ_AHEAD = 4
 FRAMES_WRITTEN_BEHIND = 2  # each holds the masks of its objects at full size
@@ -221,9 +224,9 @@ class VideoPredictor:
             opened.callback(self._begin_video)
             for writer in writers:
                 writer.open(video)
-                opened.callback(writer.close)
+                opened.push(_closing(writer.close))
             if journal is not None:
-                opened.callback(journal.close)
+                opened.push(_closing(journal.close))
                 num_resumed = journal.num_frames
             background = opened.enter_context(BackgroundWork(FRAMES_WRITTEN_BEHIND))
             ahead = Prefetcher(self.stopwatch.each("read", source), FRAMES_READ_AHEAD)
@@ -276,6 +279,24 @@ class VideoPredictor:
         with self.stopwatch.stage("write"):
             for writer in writers:
                 writer.write(frame, segments)
+
+
+def _closing(close: Callable[[], None]) -> Callable[..., None]:
+    """Return the end of a `with` block that closes something.
+
+    Where the block fails already, as on a full disk, what fails here too is logged: the first error
+    is the one that tells why.
+    """
+
+    def end(kind: object, error: BaseException | None, trace: object) -> None:
+        try:
+            close()
+        except Exception as later:
+            if error is None:
+                raise
+            logger.warning("%s", later)
+
+    return end
 
 
 def _load_model(cfg: CfgNode, legend: ClassLegend) -> Segmenter:

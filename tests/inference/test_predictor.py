@@ -187,6 +187,31 @@ def test_writers_are_closed_when_one_fails():
     assert len(good.results) == 3
 
 
+@pytest.mark.parametrize("fail_at", [2, 4, None])
+def test_first_of_several_errors_is_raised_and_the_others_are_told_of(fail_at, caplog):
+    """A full disk fails the writing of one, in mid-video or with the last frame, then all closes.
+
+    Those opened last are closed first.
+    """
+
+    class Full(Collector):
+        def close(self):
+            super().close()
+            raise OSError(f"no room to close {self.files[0]}")
+
+    writers = [Full(), Full(fail_at=fail_at), Full()]
+    for writer, name in zip(writers, "abc", strict=True):
+        writer.files = [name]
+    messages = [f"no room to close {name}" for name in "cba"]
+    first = "disk full"
+    if fail_at is None:
+        first = messages.pop(0)
+    with pytest.raises(OSError, match=first):
+        make_predictor().run(crossing_video(5), writers)
+    assert [writer.calls for writer in writers] == [["open", "close"]] * 3
+    assert [record.getMessage() for record in caplog.records] == messages
+
+
 def test_writer_that_cannot_open_stops_the_run_before_the_network():
     class Locked(Collector):
         def open(self, video):
