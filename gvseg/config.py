@@ -346,6 +346,8 @@ def _add_gvseg(cfg: CfgNode) -> None:
     cfg.MODEL.LINKER.MIN_IOU = 0.5  # the same where VideoStitchingLinker and LocationAwareLinker
     # compare masks in frames that two windows share; of disjoint masks only one can have more
     cfg.MODEL.LINKER.LOCATION_TEMPERATURE = 1.0  # the smaller, the more the place of boxes counts
+    cfg.MODEL.LINKER.DESCRIPTOR_WEIGHT = 1.0  # of H beside queries in ShapePositionLinker: the 1 of
+    # Eq. 6 adds less than a tenth of their length, which changes few links; docs/linkers.md
     cfg.MODEL.LINKER.MIN_SCORE = 0.1  # queries below take no part
     cfg.MODEL.LINKER.BIRTH_SCORE = 0.3  # an unmatched query above this starts an identity
     cfg.MODEL.LINKER.MAX_OVERLAP = 1.0  # mask IoU with a better query above which one is left out

@@ -288,6 +288,7 @@ def ShapePositionLinker(
     memory = ShapePositionMemory(
         appearance=AppearanceMemory(momentum=cfg.MODEL.LINKER.MOMENTUM),
         descriptor=ShapePositionDescriptor(cfg),
+        weight=cfg.MODEL.LINKER.DESCRIPTOR_WEIGHT,
         num_shared=cfg.MODEL.GVSEG.TEST.OVERLAP,
     )
     return _track_linker(cfg.MODEL.LINKER, memory, is_thing)

@@ -180,13 +180,15 @@ class LocationAwareMemory:
 class ShapePositionMemory:
     r"""Appearance, shape and position: SPA query matching (GvSeg, section 3.1, Eq. 6).
 
-    The likeness of a track and a query is \(\cos(q + H, q' + H')\), where H is the descriptor of
+    The likeness of a track and a query is \(\cos(q + wH, q' + wH')\), where H is the descriptor of
     the mask. Between clips it is that of the nearest frames: the last of the earlier clip and the
     first of the later one.
 
     Args:
         appearance: remembers the sums.
         descriptor: gives H.
+        weight: w, 1 in the paper. Queries are far longer than H, which decides between look-alikes
+            only; the larger w, the more shape and position count against looks.
         num_shared: frames that a clip has in common with the one before; the last of them is the
             nearest to it.
     """
@@ -196,10 +198,14 @@ class ShapePositionMemory:
         *,
         appearance: AppearanceMemory,
         descriptor: ShapePositionDescriptor,
+        weight: float = 1.0,
         num_shared: int = 0,
     ) -> None:
+        if weight < 0:
+            raise ValueError(f"MODEL.LINKER.DESCRIPTOR_WEIGHT is {weight}; give 0 or more.")
         self.appearance = appearance
         self.descriptor = descriptor
+        self.weight = weight
         self.nearest = max(num_shared - 1, 0)
 
     def reset(self) -> None:
@@ -209,7 +215,7 @@ class ShapePositionMemory:
         embeds = prediction.query_embeds[0].float()
         ends = prediction.mask_logits[0][:, [self.nearest, -1]] > 0
         first, last = self.descriptor(ends).unbind(1)
-        return [embeds + first, embeds + last]
+        return [embeds + self.weight * first, embeds + self.weight * last]
 
     def can_be_known(self, seen: list[np.ndarray]) -> np.ndarray:
         return self.appearance.can_be_known(seen[:1])

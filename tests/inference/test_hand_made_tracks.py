@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 
 from gvseg.inference.linking import LINKERS
-from tests.benchmarks.bench_linkers import COLUMNS, table
+from tests.benchmarks.bench_linkers import (
+    COLUMNS,
+    WEIGHTS,
+    table,
+    table_of_weights,
+    weighted_linker,
+)
 from tests.inference.hand_made_tracks import (
     NUM_SPARE,
     SCENARIOS,
@@ -78,7 +84,17 @@ def test_every_linker_has_a_column_and_a_paragraph():
 
 
 def test_the_table_of_the_documentation_is_what_is_measured():
-    assert table() in PAGE.read_text(encoding="utf-8")
+    page = PAGE.read_text(encoding="utf-8")
+    assert table() in page
+    assert table_of_weights() in page
+
+
+@pytest.mark.parametrize("scenario", sorted(set(SCENARIOS) - LOOKS_ALONE))
+def test_weight_of_descriptors_matters_to_look_alikes_alone(scenario):
+    """As docs/linkers.md says."""
+    entry = SCENARIOS[scenario]
+    counts = {num_switches(link(weighted_linker(weight), entry, 1, 0)) for weight in WEIGHTS}
+    assert len(counts) == 1
 
 
 def test_switches_are_counted():

@@ -100,6 +100,28 @@ def test_between_clips_that_share_frames_the_last_of_these_is_compared(name):
     assert linker.link(swapped).tolist() == [2, 1]
 
 
+def shape_position_cues(weight):
+    cfg = linker_config("ShapePositionLinker")
+    cfg.MODEL.MASK_FORMER.HIDDEN_DIM = 4
+    cfg.MODEL.LINKER.DESCRIPTOR_WEIGHT = weight
+    boxes = [[(1, 1, 5, 9), (2, 1, 6, 9)], [(12, 1, 16, 9), (12, 2, 19, 10)]]
+    embeds = [[3.0, 0, 0, 1], [0, 2, 2, 0]]
+    return build_linker(cfg).memory.cues(clip(boxes, embeds))
+
+
+def test_descriptors_are_added_to_embeddings_by_their_weight():
+    alone, once, trebled = (shape_position_cues(weight) for weight in (0.0, 1.0, 3.0))
+    for embeds, added, more in zip(alone, once, trebled, strict=True):
+        assert embeds.tolist() == [[3.0, 0, 0, 1], [0, 2, 2, 0]]
+        assert (added - embeds).norm(dim=1).min() > 0.1
+        torch.testing.assert_close(more - embeds, 3 * (added - embeds))
+
+
+def test_a_weight_of_descriptors_below_zero_is_refused():
+    with pytest.raises(ValueError, match=r"DESCRIPTOR_WEIGHT is -1\.0; give 0 or more"):
+        shape_position_cues(-1.0)
+
+
 def test_a_query_without_a_mask_uses_up_no_identity():
     linker = make_linker()
     for _ in range(3):
