@@ -23,6 +23,12 @@ class ClipTargets:
     masks: Tensor  # (N, T, H, W) bool at the padded input size; empty where the object is absent
     ids: Tensor  # (N,) int64, identity in the video; -1 for stuff
     queries: Tensor | None = None  # (N,) int64, the query of each, where exemplars say (EVS)
+    size: tuple[int, int] | None = None  # (H, W) of the frame before padding; None: none is padded
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """Height and width in pixels of the frame, which masks begin with."""
+        return self.size or (self.masks.shape[-2], self.masks.shape[-1])
 
 
 @dataclass
@@ -32,6 +38,9 @@ class TubePrediction:
     class_logits: Tensor  # (B, Q, K+1), last column is "no object"
     mask_logits: Tensor  # (B, Q, T, H/4, W/4)
     query_embeds: Tensor  # (B, Q, C), used to link clips
+    # Rows and columns of mask_logits that the frame takes, (B, 2) float32, which may be fractions;
+    # the rest is padding. None where there is none.
+    frame_sizes: Tensor | None = None
     intermediate: list[TubePrediction] = field(default_factory=list)  # of earlier decoder layers
     # In training, once found: positions of matched queries and of their targets for each clip.
     matches: list[tuple[Tensor, Tensor]] | None = None
@@ -42,7 +51,12 @@ class TubePrediction:
     def clip(self, index: int) -> TubePrediction:
         """Return the prediction for one clip of the batch, still with a batch dimension of 1."""
         one = slice(index, index + 1)
-        return TubePrediction(self.class_logits[one], self.mask_logits[one], self.query_embeds[one])
+        return TubePrediction(
+            self.class_logits[one],
+            self.mask_logits[one],
+            self.query_embeds[one],
+            None if self.frame_sizes is None else self.frame_sizes[one],
+        )
 
 
 @dataclass(frozen=True)

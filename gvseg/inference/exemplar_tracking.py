@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gvseg.inference.saved_state import State, part
+from gvseg.modeling.padding import image_size, in_frame
 from gvseg.modeling.requests import ClipRequest
 from gvseg.modeling.task_oriented.exemplars import exemplar_points
 from gvseg.structures import Exemplar, ObjectFeatures, TubePrediction
@@ -251,7 +252,10 @@ class ExemplarTracker:
         objects, features = prediction.objects[0], prediction.features
         assert objects is not None
         assert features is not None
-        seen, centres, is_seen = _look(features[0, position], mask_logits > 0)
+        masks = mask_logits > 0
+        if prediction.frame_sizes is not None:
+            masks &= in_frame(prediction.frame_sizes[0], image_size(masks))
+        seen, centres, is_seen = _look(features[0, position], masks)
         is_seen &= scores >= self.min_score
         for index, query in enumerate(self._asked):
             if query.end <= position or query.object_id not in wanted:

@@ -214,7 +214,9 @@ class ShapePositionMemory:
     def cues(self, prediction: TubePrediction) -> list[Tensor]:
         embeds = prediction.query_embeds[0].float()
         ends = prediction.mask_logits[0][:, [self.nearest, -1]] > 0
-        first, last = self.descriptor(ends).unbind(1)
+        # Of the same size whether or not it is padded, a frame gives the same descriptors.
+        sizes = None if prediction.frame_sizes is None else prediction.frame_sizes[0]
+        first, last = self.descriptor(ends, sizes).unbind(1)
         return [embeds + self.weight * first, embeds + self.weight * last]
 
     def can_be_known(self, seen: list[np.ndarray]) -> np.ndarray:

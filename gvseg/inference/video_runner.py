@@ -222,10 +222,10 @@ class VideoRunner:
         dtype = self.settings.autocast
         frames = self.model.preprocess([images])
         padded_size = (frames.shape[-2], frames.shape[-1])
-        request = ClipRequest(self.settings.task, self.settings.label_set)
+        resized = (images[0].shape[-2], images[0].shape[-1])
+        request = ClipRequest(self.settings.task, self.settings.label_set, size=resized)
         if self.exemplars is not None:
             original = window[0].image.shape[:2]
-            resized = (images[0].shape[-2], images[0].shape[-1])
             request = self.exemplars.ask(
                 request,
                 [frame.index for frame in window],

@@ -16,6 +16,7 @@ from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY, build_backbone
 
 from gvseg.modeling.label_sets import LabelSets
+from gvseg.modeling.padding import image_size, padded_size, sizes_in_map
 from gvseg.modeling.pixel_decoder import PixelDecoder
 from gvseg.modeling.query_decoder import QueryDecoder
 from gvseg.modeling.requests import ClipRequest
@@ -154,7 +155,7 @@ class GvSeg(nn.Module):
             samples: one dict for each clip, as `gvseg.data` makes them; see `gvseg.data.sample`.
         """
         frames = self.preprocess([sample["images"] for sample in samples])
-        size = (frames.shape[-2], frames.shape[-1])
+        size = image_size(frames)
         requests = [self.request(sample, size) for sample in samples]
         if not self.training:
             return self.segment_clip(frames, requests)
@@ -166,7 +167,7 @@ class GvSeg(nn.Module):
         self, samples: list[dict], frames: Tensor, requests: list[ClipRequest]
     ) -> Segmented:
         """Segment clips by all layers, queries being told what they are matched to."""
-        size = (frames.shape[-2], frames.shape[-1])
+        size = image_size(frames)
         owner = list(range(len(samples)))
         targets = [
             self._targets(sample, sample, request, size)
@@ -202,7 +203,7 @@ class GvSeg(nn.Module):
                 frames.append([image])
                 targets.append(of_frame)
                 owner.append(index)
-                requests.append(request)
+                requests.append(replace(request, size=image_size(image)))
         if not frames:
             return None
         prediction = self.segment(self.preprocess(frames, size), requests, with_intermediate=False)
@@ -233,12 +234,8 @@ class GvSeg(nn.Module):
         num_frames = {len(clip) for clip in clips}
         if len(num_frames) != 1:
             raise ValueError(f"Clips of one batch have different lengths: {sorted(num_frames)}.")
-        height = _round_up(
-            max(min_size[0], *(c[0].shape[-2] for c in clips)), self.size_divisibility
-        )
-        width = _round_up(
-            max(min_size[1], *(c[0].shape[-1] for c in clips)), self.size_divisibility
-        )
+        sizes = [min_size, *(image_size(clip[0]) for clip in clips)]
+        height, width = padded_size(sizes, self.size_divisibility)
         padded = []
         for clip in clips:
             frames = torch.stack(clip).to(self.device, non_blocking=True)
@@ -264,7 +261,7 @@ class GvSeg(nn.Module):
                 device=self.device,
             )
         label_set = self.label_sets.index(sample.get("dataset_name", ""))
-        return ClipRequest(task, label_set, points=points)
+        return ClipRequest(task, label_set, points=points, size=image_size(sample["images"][0]))
 
     def segment_clip(self, frames: Tensor, requests: Sequence[ClipRequest] = ()) -> TubePrediction:
         """Segment frames (B, T, 3, H, W) that `preprocess` made.
@@ -309,6 +306,8 @@ class GvSeg(nn.Module):
             )
         sets = [requests[index].label_set for index in owner]
         tasks = [requests[index].task for index in owner]
+        padded, stride = image_size(frames), frames.shape[-1] / mask_features.shape[-1]
+        sizes = [requests[index].size or padded for index in owner]
         if guide is None and self.cues is not None:
             is_cued = self.label_sets.cued_classes(sets, tasks, self.cues.segments)
             guide = PredictedGuide(self.cues, is_cued)
@@ -319,6 +318,7 @@ class GvSeg(nn.Module):
             requests=[self._query_request(requests[index], objects[index]) for index in owner],
             columns=self.label_sets.head_columns(sets),
             guide=guide,
+            frame_sizes=sizes_in_map(sizes, stride, frames.device),
         )
         prediction.objects = objects
         prediction.features = features
@@ -385,7 +385,3 @@ def _refuse_other_models(cfg: CfgNode) -> None:
             f"MODEL.SEM_SEG_HEAD.NORM is {head.NORM!r}; choose one of {', '.join(NORMS[1:])}, or "
             '"" for none.'
         )
-
-
-def _round_up(length: int, divisor: int) -> int:
-    return -(-length // divisor) * divisor

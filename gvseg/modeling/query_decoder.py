@@ -207,6 +207,7 @@ class QueryDecoder(nn.Module):
         requests: Sequence[QueryRequest] = (),
         columns: Tensor | None = None,
         guide: Guide | None = None,
+        frame_sizes: Tensor | None = None,
     ) -> TubePrediction:
         """Decode tubes from features.
 
@@ -219,10 +220,15 @@ class QueryDecoder(nn.Module):
             guide: gives what is added to queries (B, Q, C) before they see each other. It is shown
                 what each layer starts from, and the masks (B, Q, T, h, w) at the finest level,
                 whatever level the layer reads: objects leave a shape there.
+            frame_sizes: rows and columns of the mask features that frames take, (B, 2) float32; by
+                default all.
         """
         values, keys = self._tokens(levels)
         sizes = [(level.shape[-2], level.shape[-1]) for level in levels]
-        queries, places, centres = self.queries(levels[-1], requests)
+        finest_sizes = (
+            None if frame_sizes is None else frame_sizes * (sizes[-1][0] / mask_features.shape[-2])
+        )
+        queries, places, centres = self.queries(levels[-1], requests, finest_sizes)
         masks = partial(
             self._masks,
             centres=centres,
@@ -248,7 +254,7 @@ class QueryDecoder(nn.Module):
                 if guide is not None:
                     if small_features is not None and level < len(levels) - 1:
                         mask_logits = masks(embeds, kernels, small_features[-1])
-                    cue = guide(start, masks_at(mask_logits, sizes[-1]))
+                    cue = guide(start, masks_at(mask_logits, sizes[-1]), finest_sizes)
                     queries = queries + cue.to(queries.dtype)
                 if with_intermediate:
                     intermediate.append(start)
@@ -256,7 +262,7 @@ class QueryDecoder(nn.Module):
         embeds, kernels = self.head(queries)
         mask_logits = masks(embeds, kernels, mask_features)
         class_logits = self.head.class_logits(embeds, columns)
-        return TubePrediction(class_logits, mask_logits, embeds, intermediate)
+        return TubePrediction(class_logits, mask_logits, embeds, frame_sizes, intermediate)
 
     def _tokens(self, levels: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Flatten levels to (B, T*h*w, C): what is read, and the same with positions added."""

@@ -23,6 +23,7 @@ class ClipRequest:
     label_set: int = 0
     known: ObjectFeatures | None = None  # read in an earlier clip
     points: ObjectPoints | None = None  # where this clip shows objects
+    size: tuple[int, int] | None = None  # (H, W) of its frames before padding; None: none is padded
 
     def read(self, features: Tensor) -> ObjectFeatures | None:
         """Return the features of all objects, reading new ones off the clip's (T, C, h, w)."""

@@ -35,11 +35,13 @@ def clip_targets(
     if task.has_stuff:
         parts.append(stuff_targets(sample["sem_seg"]))
     masks = torch.cat([part.masks for part in parts])
-    spare = (0, size[1] - masks.shape[-1], 0, size[0] - masks.shape[-2])
+    frame_size = (masks.shape[-2], masks.shape[-1])
+    spare = (0, size[1] - frame_size[1], 0, size[0] - frame_size[0])
     return ClipTargets(
         classes=torch.cat([part.classes for part in parts]).to(device),
         masks=F.pad(masks, spare).to(device),
         ids=torch.cat([part.ids for part in parts]).to(device),
+        size=frame_size,
     )
 
 
@@ -89,9 +91,10 @@ def split_frames(target: ClipTargets) -> list[ClipTargets]:
 
 def select_targets(target: ClipTargets, kept: Tensor) -> ClipTargets:
     """Return some of the targets: those that `kept`, bool (N,) or positions, names."""
-    return ClipTargets(
-        target.classes[kept],
-        target.masks[kept],
-        target.ids[kept],
+    return replace(
+        target,
+        classes=target.classes[kept],
+        masks=target.masks[kept],
+        ids=target.ids[kept],
         queries=None if target.queries is None else target.queries[kept],
     )

@@ -9,10 +9,13 @@ from detectron2.config import get_cfg
 from detectron2.data import MetadataCatalog
 
 from gvseg.config import add_gvseg_config
+from gvseg.inference.exemplar_tracking import ExemplarTracker
 from gvseg.inference.frame_selection import select_frames
 from gvseg.inference.predictor import VideoPredictor
 from gvseg.inference.sources import ArraySource
-from gvseg.structures import TubePrediction
+from gvseg.modeling.requests import ClipRequest
+from gvseg.structures import Exemplar, TubePrediction
+from gvseg.tasks import Task
 from tests.inference.painted_video import COLORS, ColorSegmenter, paint
 
 DATASET = "painted_objects"
@@ -56,13 +59,14 @@ def dataset():
     MetadataCatalog.remove(DATASET)
 
 
-def make_predictor(window=1, task="evs", model=None, overlap=0):
+def make_predictor(window=1, task="evs", model=None, overlap=0, **options):
     cfg = get_cfg()
     add_gvseg_config(cfg)
     cfg.DATASETS.TEST = (DATASET,)
     cfg.MODEL.GVSEG.TASK = task
     cfg.MODEL.GVSEG.TEST.WINDOW = window
     cfg.MODEL.GVSEG.TEST.OVERLAP = overlap
+    cfg.MODEL.GVSEG.TEST.EXEMPLAR.update(options)
     cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 1
     cfg.MODEL.LINKER.NAME = "QuerySimilarityLinker"
     cfg.INPUT.MIN_SIZE_TEST = 0
@@ -306,6 +310,31 @@ def test_exemplars_that_were_all_found_are_not_told_of(caplog):
     assert caplog.records == []
 
 
+def test_padding_is_not_taken_for_the_object():
+    """A mask goes on beyond the left half that is the frame: of the padding nothing is known."""
+    features = torch.zeros(1, 1, 1, 8, 8)
+    features[..., 4:] = 9.0
+    masks = torch.full((1, 8, 8), -1.0)
+    masks[0, 2:4, 2:] = 1.0
+    tracker = ExemplarTracker(first_weight=0.0, momentum=0.0, min_score=0.5, num_points=4)
+    tracker.add(Exemplar(1, 0, point=np.array([3.0, 3.0], dtype=np.float32)))
+
+    def ask(frame_index):
+        return tracker.ask(
+            ClipRequest(Task.EVS), [frame_index], lambda it: it, (8, 8), torch.device("cpu")
+        )
+
+    prediction = TubePrediction(
+        torch.zeros(1, 1, 2), masks[None, :, None], torch.zeros(1, 1, 4),
+        frame_sizes=torch.tensor([[8.0, 4.0]]), features=features,
+        objects=[ask(0).read(features[0])],
+    )  # fmt: skip
+    tracker.take_in(prediction, masks, torch.ones(1), 0)
+    known = ask(1).known
+    assert known.features.tolist() == [[0]]
+    assert known.centres.tolist() == [[3 / 8, 3 / 8]]
+
+
 def test_mask_that_was_given_stands_in_its_frame():
     predictor = make_predictor()
     drawn = np.zeros(SIZE, dtype=bool)
@@ -315,6 +344,38 @@ def test_mask_that_was_given_stands_in_its_frame():
     np.testing.assert_array_equal(first.mask(0), drawn)
     assert first.scores.tolist() == [1.0]
     assert_found(second, {1: RED}, 1)
+
+
+def started_from(first_weight):
+    """What the query of an object starts from in the second frame.
+
+    It was pointed out by a box that reaches beyond it, and then found without what is around it.
+    """
+
+    class Recorder(ColorFollower):
+        def segment_clip(self, frames, requests=()):
+            self.known = requests[0].known
+            return super().segment_clip(frames, requests)
+
+    model = Recorder()
+    predictor = make_predictor(model=model, FIRST_WEIGHT=first_weight, MOMENTUM=0.0)
+    predictor.add_exemplar(box=(0, 8, 18, 24))
+    for t in range(2):
+        predictor.step(frame(t))
+    return model.known.features
+
+
+def test_query_starts_from_exemplar_and_what_was_found_since_by_weight():
+    found, exemplars, both = (started_from(weight) for weight in (0.0, 1.0, 0.25))
+    torch.testing.assert_close(found, torch.tensor([COLORS[RED]]).float())
+    assert (found - exemplars).norm() > 5
+    torch.testing.assert_close(both, 0.25 * exemplars + 0.75 * found)
+
+
+@pytest.mark.parametrize("key", ["FIRST_WEIGHT", "MOMENTUM", "MIN_SCORE"])
+def test_options_beyond_their_range_are_refused(key):
+    with pytest.raises(ValueError, match=rf"EXEMPLAR\.{key} is 1\.5; it must lie in 0\.\.1"):
+        make_predictor(**{key: 1.5})
 
 
 def test_runs_are_alike_and_what_is_kept_does_not_grow():

@@ -1,11 +1,19 @@
 """Likeness by place, worked by hand, and what it adds: look-alikes stay apart."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from gvseg.inference.linking import TrackLinker, build_linker
-from gvseg.inference.track_memory import AppearanceMemory, LocationAwareMemory, mask_boxes
+from gvseg.inference.track_memory import (
+    AppearanceMemory,
+    LocationAwareMemory,
+    ShapePositionMemory,
+    mask_boxes,
+)
+from gvseg.modeling.task_oriented.shape_position import ShapePositionDescriptor
 from gvseg.structures import TubePrediction
 from tests.inference.hand_made_tracks import linker_config
 
@@ -48,6 +56,25 @@ def test_boxes_of_masks_are_fractions_of_the_frame():
     boxes = mask_boxes(prediction.mask_logits[0] > 0)
     assert boxes[0, 0].tolist() == pytest.approx([0.25, 0.1, 0.5, 1.0])
     assert boxes[0, 1].isnan().all()
+
+
+@pytest.mark.parametrize("reading", ["image", "object"])
+def test_shape_and_position_are_those_of_the_frame_without_its_padding(reading):
+    """The same mask in a frame of 20x20, and in a canvas beyond which it goes on."""
+    memory = ShapePositionMemory(
+        appearance=AppearanceMemory(momentum=0.0),
+        descriptor=ShapePositionDescriptor(embed_dim=4, outside=reading, radius=reading),
+    )
+    alone = clip([[(2, 3, 20, 9)] * 2, [(5, 5, 9, 15)] * 2])
+    canvas = torch.full((1, 2, 2, 24, 32), -1.0)
+    canvas[..., :SIDE, :SIDE] = alone.mask_logits
+    canvas[:, 0, :, :, SIDE:] = 1.0
+    sizes = torch.tensor([[SIDE, SIDE]], dtype=torch.float32)
+    padded = replace(alone, mask_logits=canvas, frame_sizes=sizes)
+    for first, second in zip(memory.cues(alone), memory.cues(padded), strict=True):
+        assert torch.equal(first, second)
+    unknown = replace(padded, frame_sizes=None)
+    assert not torch.equal(memory.cues(alone)[0], memory.cues(unknown)[0])
 
 
 def test_likeness_is_that_of_equation_5():

@@ -99,15 +99,20 @@ def test_folded_frames_are_linked_one_by_one():
 
 def test_frames_come_out_at_their_own_size_whatever_the_network_sees():
     image = paint((90, 120), {0: (20, 30, 60, 90)})
-    sizes = []
+    sizes, told = [], []
 
     class Recorder(ColorSegmenter):
         def preprocess(self, clips):
             sizes.append(tuple(clips[0][0].shape))
             return super().preprocess(clips)
 
+        def segment_clip(self, frames, requests=()):
+            told.extend(request.size for request in requests)
+            return super().segment_clip(frames, requests)
+
     (segments,) = segment([image], Recorder(), min_size=60, max_size=70)
     assert sizes == [(3, 53, 70)]  # bounded by the long side
+    assert told == [(53, 70)]  # for it is padded after that
     assert segments.size == (90, 120)
     rows, columns = np.nonzero(segments.mask(0))
     box = [rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]

@@ -35,22 +35,22 @@ def build_whole(task: str, *overrides: str) -> torch.nn.Module:
     return build_tiny(*EVERYTHING, "MODEL.GVSEG.TASK", task, *overrides)
 
 
-def labelled_frames(num_frames: int) -> dict[str, list]:
+def labelled_frames(num_frames: int, size: tuple[int, int] = SIZE) -> dict[str, list]:
     """Object 4 goes right, object 9 is not in the first frame; stuff of two classes around them."""
     instances, sem_seg = [], []
     for t in range(num_frames):
-        masks = torch.zeros(2, *SIZE, dtype=torch.bool)
+        masks = torch.zeros(2, *size, dtype=torch.bool)
         masks[0, 5:20, 5 + 2 * t : 30 + 2 * t] = True
         masks[1, 26:44, 10:30] = t > 0
         instances.append(
             Instances(
-                SIZE,
+                size,
                 gt_ids=torch.tensor([4, 9]),
                 gt_classes=torch.tensor([1, 0]),
                 gt_masks=BitMasks(masks),
             )
         )
-        labels = torch.full(SIZE, NUM_THINGS)
+        labels = torch.full(size, NUM_THINGS)
         labels[24:] = NUM_THINGS + 1
         labels[masks.any(0)] = 255
         sem_seg.append(labels)
@@ -58,17 +58,22 @@ def labelled_frames(num_frames: int) -> dict[str, list]:
 
 
 def task_sample(
-    task: str, *, seed: int = 0, num_frames: int = 3, dataset_name: str = "things_and_stuff"
+    task: str,
+    *,
+    seed: int = 0,
+    num_frames: int = 3,
+    dataset_name: str = "things_and_stuff",
+    size: tuple[int, int] = SIZE,
 ) -> dict:
     """Make a training sample of any task: noise with labels, two exemplars and two extra frames."""
     generator = torch.Generator().manual_seed(seed)
 
     def images(count: int) -> list[torch.Tensor]:
         return list(
-            torch.randint(0, 256, (count, 3, *SIZE), dtype=torch.uint8, generator=generator)
+            torch.randint(0, 256, (count, 3, *size), dtype=torch.uint8, generator=generator)
         )
 
-    labels = labelled_frames(num_frames)
+    labels = labelled_frames(num_frames, size)
     mask = labels["instances"][0].gt_masks.tensor[0].numpy()
     box = np.array([10, 26, 30, 44], dtype=np.float32)
     return {
@@ -77,7 +82,7 @@ def task_sample(
         "images": images(num_frames),
         **labels,
         "exemplars": [Exemplar(4, 0, mask=mask), Exemplar(9, num_frames - 1, box=box)],
-        "extra": {"images": images(2), **labelled_frames(2)},
+        "extra": {"images": images(2), **labelled_frames(2, size)},
     }
 
 

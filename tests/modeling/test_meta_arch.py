@@ -53,6 +53,30 @@ def test_frames_are_normalised_and_padded_to_one_size():
     assert batch[0, 0, :, 33:].count_nonzero() == batch[0, 0, :, :, 40:].count_nonzero() == 0
 
 
+def test_requests_and_targets_know_where_frames_end():
+    model, clip = build().train(), sample(size=(33, 40))
+    assert model.request({**clip, "task": "vis"}, (64, 64)).size == (33, 40)
+    targets = clip_targets(clip, Task.VIS, (64, 64), torch.device("cpu"))
+    assert targets.masks.shape[-2:] == (64, 64)
+    assert targets.frame_size == (33, 40)
+    assert all(frame.frame_size == (33, 40) for frame in split_frames(targets))
+    assert instance_targets(clip["instances"]).frame_size == (33, 40)
+
+
+def test_predictions_tell_how_far_frames_reach():
+    """In pixels of mask logits, which are a quarter; of a folded clip once for each frame."""
+    clips = [sample(size=(33, 40)), sample(size=(20, 70))]
+    for tube, repeats in (("clip", 1), ("frame", 3)):
+        model = build("MODEL.GVSEG.TUBE", tube).eval()
+        with torch.inference_mode():
+            prediction = model(clips)
+            alone = model.segment_clip(torch.zeros(1, 3, 3, 64, 96))
+        expected = [[8.25, 10.0]] * repeats + [[5.0, 17.5]] * repeats
+        assert prediction.frame_sizes.tolist() == expected
+        assert prediction.clip(repeats).frame_sizes.tolist() == [[5.0, 17.5]]
+        assert alone.frame_sizes.tolist() == [[16, 24]] * repeats  # not told, so all of it
+
+
 def test_clips_of_different_length_are_refused():
     clips = [[torch.zeros(3, 8, 8)] * 2, [torch.zeros(3, 8, 8)] * 3]
     with pytest.raises(ValueError, match=r"different lengths: \[2, 3\]"):

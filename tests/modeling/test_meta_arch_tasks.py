@@ -6,7 +6,10 @@ from unittest.mock import patch
 import pytest
 import torch
 
+from gvseg.modeling.position_encoding import SinePositionEncoding
+from gvseg.modeling.query_decoder import attention_mask
 from gvseg.modeling.requests import ClipRequest
+from gvseg.modeling.task_oriented.shape_position import ShapePositionDescriptor
 from gvseg.tasks import Task
 from tests.modeling.task_samples import build_whole, same_random_numbers, task_sample
 
@@ -75,6 +78,97 @@ def test_a_clip_does_not_depend_on_the_others_of_its_batch(tube):
         for index, sample in enumerate(samples):
             rows = slice(3 * index, 3 * index + 3) if tube == "frame" else slice(index, index + 1)
             assert_equal_predictions(batch, model([sample]), rows)
+
+
+SMALL, LARGE = (50, 70), (90, 100)  # padded to 64x96 alone, and to 96x128 beside one another
+
+
+def clip_of_size(size, seed):
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 256, (3, 3, *size), dtype=torch.uint8, generator=generator)
+    return {"images": list(images), "task": "vis", "dataset_name": "things_and_stuff"}
+
+
+def plain_features(frames):
+    """Feature levels and mask features (B, T, C, h, w) of which each pixel shows its own frame."""
+
+    def at_stride(stride, channels, seed):
+        weight = torch.randn(channels, 3, generator=torch.Generator().manual_seed(seed))
+        pooled = torch.nn.functional.avg_pool2d(frames.flatten(0, 1), stride)
+        return torch.einsum("nchw,dc->ndhw", pooled, weight).unflatten(0, frames.shape[:2])
+
+    return [at_stride(stride, 32, stride) for stride in (32, 16, 8)], at_stride(4, 16, 4)
+
+
+def no_positions(encoding, size, device):
+    return torch.zeros(*size, encoding.channels, device=device)
+
+
+@pytest.mark.parametrize("tube", ["clip", "frame"])
+def test_padding_reaches_a_clip_through_attention_and_position_encodings_alone(tube):
+    """Without these two, which know only padded frames, a clip is alike beside a larger one.
+
+    So its cells, cues and descriptors are. Features are those of single pixels here, for
+    convolutions see padding too.
+    """
+    model = build_whole("vis", "MODEL.GVSEG.TUBE", tube).eval()
+    samples = [clip_of_size(SMALL, 0), clip_of_size(LARGE, 1)]
+    rows = slice(0, 3 if tube == "frame" else 1)
+
+    def segment(clips):
+        height, width = SMALL
+        padded = model.preprocess([clip["images"] for clip in clips]).shape[-2:]
+
+        def attention_mask_within_frame(mask_logits):
+            stride = padded[0] // mask_logits.shape[-2]
+            beyond = torch.zeros_like(mask_logits[0, 0, 0], dtype=torch.bool)
+            beyond[-(-height // stride) :] = True
+            beyond[:, -(-width // stride) :] = True
+            blocked = attention_mask(mask_logits.masked_fill(beyond, -1.0))
+            return blocked | beyond.expand(mask_logits.shape[2:]).flatten()
+
+        with (
+            patch("gvseg.modeling.query_decoder.attention_mask", attention_mask_within_frame),
+            patch.object(model, "_features", plain_features),
+            patch.object(SinePositionEncoding, "forward", no_positions),
+            torch.inference_mode(),
+        ):
+            return model(clips)
+
+    alone, beside = segment(samples[:1]), segment(samples)
+    assert alone.mask_logits.shape[-2:] != beside.mask_logits.shape[-2:]
+    for name in ("class_logits", "query_embeds", "frame_sizes"):
+        torch.testing.assert_close(
+            getattr(beside, name)[rows], getattr(alone, name), atol=1e-4, rtol=1e-4
+        )
+    masks = beside.mask_logits[rows, ..., :16, :24]
+    torch.testing.assert_close(masks, alone.mask_logits, atol=1e-4, rtol=1e-4)
+
+
+def test_true_objects_are_described_alike_beside_a_larger_clip():
+    """By the cues of training, and to tell how much objects change between frames."""
+    small, large = task_sample("vis"), task_sample("vis", size=(90, 100))
+    histograms, described = ShapePositionDescriptor.histograms, []
+
+    def keep(module, masks, frame_sizes):
+        found = histograms(module, masks, frame_sizes)
+        if masks.dim() == 4:  # those of predictions are (B, Q, T, h, w)
+            described.append(found)
+        return found
+
+    of_batches = []
+    for samples in ([small], [small, large]):
+        model = build_whole("vis", "MODEL.GVSEG.CUE", "matched_gt").train()
+        described = []
+        with patch.object(ShapePositionDescriptor, "histograms", keep):
+            model(samples)
+        of_batches.append(described)
+    alone, beside = of_batches
+    # The targets of the clip for cues, and for the contrast with those of two extra frames.
+    assert len(alone) == 4
+    for first, second in zip(alone, [beside[index] for index in (0, 2, 4, 5)], strict=True):
+        assert first.any()
+        assert torch.equal(first, second)
 
 
 def test_a_mixed_model_does_for_each_task_what_a_model_of_that_task_does():

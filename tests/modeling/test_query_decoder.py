@@ -44,7 +44,7 @@ def test_cues_are_given_before_queries_see_each_other_in_every_layer():
     decoder, args, kwargs = decoder_call("vis")
     given, after_pixels, before_queries = [], [], []
 
-    def guide(start, mask_logits):
+    def guide(start, mask_logits, _):
         assert start.class_logits.shape[:2] == mask_logits.shape[:2]
         given.append(torch.randn_like(start.query_embeds))
         return given[-1]
@@ -74,7 +74,7 @@ def test_the_guide_is_shown_what_each_layer_starts_from(with_intermediate):
     decoder, args, kwargs = decoder_call("vis")
     shown = []
 
-    def guide(start, mask_logits):
+    def guide(start, mask_logits, _):
         shown.append((start, mask_logits))
         return torch.zeros_like(start.query_embeds)
 
@@ -97,7 +97,7 @@ def test_masks_are_described_alike_in_training_and_at_inference():
     shown = {True: [], False: []}
     for with_intermediate, masks in shown.items():
 
-        def guide(start, mask_logits, masks=masks):
+        def guide(start, mask_logits, _, masks=masks):
             masks.append(mask_logits)
             return torch.zeros_like(start.query_embeds)
 

@@ -14,16 +14,16 @@ from torch import Tensor, nn
 from detectron2.config import CfgNode, configurable
 
 from gvseg.modeling.matching import Match
+from gvseg.modeling.padding import sizes_in_map
 from gvseg.modeling.task_oriented.shape_position import ShapePositionDescriptor
 from gvseg.structures import ClipTargets, TubePrediction
 
 SEGMENTS = ("things", "stuff", "all")
 SOURCES = ("none", "matched_gt", "predicted", "mixed")
-MASK_STRIDE = 4  # of the mask logits
 
-# What a decoder layer asks before its self-attention, of what it starts from and its masks (B, Q,
-# T, h, w): (B, Q, C).
-Guide = Callable[[TubePrediction, Tensor], Tensor]
+# What a decoder layer asks before its self-attention: (B, Q, C) of what it starts from, its masks
+# (B, Q, T, h, w) and how many rows and columns of these the frames take (B, 2).
+Guide = Callable[[TubePrediction, Tensor, Tensor | None], Tensor]
 
 
 class ShapePositionCues(nn.Module):
@@ -79,17 +79,26 @@ class ShapePositionCues(nn.Module):
             "segments": cfg.MODEL.GVSEG.CUE_SEGMENTS,
         }
 
-    def of_predictions(self, class_logits: Tensor, mask_logits: Tensor, is_cued: Tensor) -> Tensor:
+    def of_predictions(
+        self,
+        class_logits: Tensor,
+        mask_logits: Tensor,
+        is_cued: Tensor,
+        frame_sizes: Tensor | None = None,
+    ) -> Tensor:
         """Return the cue of each query from its own mask, zeros unless its class has cues.
 
         Args:
             class_logits: (B, Q, K+1).
             mask_logits: (B, Q, T, h, w).
             is_cued: (B, K+1) bool of each clip's classes, False for "no object".
+            frame_sizes: rows and columns of masks that frames take, (B, 2); by default all.
         """
         shows_cued = is_cued.gather(1, class_logits.argmax(-1))
         masks = (mask_logits > 0) & shows_cued[..., None, None, None]
-        return tube_descriptors(self.descriptor, masks)
+        if frame_sizes is not None:
+            frame_sizes = frame_sizes[:, None, None]
+        return tube_descriptors(self.descriptor, masks, frame_sizes)
 
     def of_targets(
         self, descriptors: Sequence[Tensor], matches: Sequence[Match], num_queries: int
@@ -130,8 +139,12 @@ class PredictedGuide:
         self.cues = cues
         self.is_cued = is_cued
 
-    def __call__(self, prediction: TubePrediction, mask_logits: Tensor) -> Tensor:
-        return self.cues.of_predictions(prediction.class_logits, mask_logits, self.is_cued)
+    def __call__(
+        self, prediction: TubePrediction, mask_logits: Tensor, frame_sizes: Tensor | None = None
+    ) -> Tensor:
+        return self.cues.of_predictions(
+            prediction.class_logits, mask_logits, self.is_cued, frame_sizes
+        )
 
 
 class TeachingGuide:
@@ -157,7 +170,9 @@ class TeachingGuide:
         self.match = match
         self.descriptors: list[Tensor] = []  # of the targets, once the size of masks is known
 
-    def __call__(self, prediction: TubePrediction, mask_logits: Tensor) -> Tensor:
+    def __call__(
+        self, prediction: TubePrediction, mask_logits: Tensor, frame_sizes: Tensor | None = None
+    ) -> Tensor:
         batch, num_queries = prediction.class_logits.shape[:2]
         if not self.descriptors:
             self.descriptors = self._describe(mask_logits.shape[-1])
@@ -166,7 +181,9 @@ class TeachingGuide:
         )
         if self.cues.only_matched:
             return true
-        predicted = self.cues.of_predictions(prediction.class_logits, mask_logits, self.is_cued)
+        predicted = self.cues.of_predictions(
+            prediction.class_logits, mask_logits, self.is_cued, frame_sizes
+        )
         is_drawn = self.cues.draw_predicted(batch).to(true.device)
         takes_true = is_matched & ~is_drawn[:, None]
         return torch.where(takes_true[..., None], true, predicted)
@@ -176,18 +193,18 @@ class TeachingGuide:
 
         Predicted masks are described at that size too: the same shape is to give the same cue.
         """
+        strides = [target.masks.shape[-1] // width for target in self.targets]
         return [
             tube_descriptors(
                 self.cues.descriptor,
-                true_masks(target, self.cues.segments, stride=target.masks.shape[-1] // width),
+                true_masks(target, stride, self.cues.segments),
+                true_frame_size(target, stride),
             )
-            for target in self.targets
+            for target, stride in zip(self.targets, strides, strict=True)
         ]
 
 
-def true_masks(
-    target: ClipTargets, segments: str = "things", *, stride: int = MASK_STRIDE
-) -> Tensor:
+def true_masks(target: ClipTargets, stride: int, segments: str = "all") -> Tensor:
     """Return masks at a stride, empty but for `segments`: (N, T, H/stride, W/stride) bool."""
     offset = stride // 2
     masks = target.masks[..., offset::stride, offset::stride]
@@ -196,9 +213,22 @@ def true_masks(
     return masks & ((target.ids >= 0) == (segments == "things"))[:, None, None, None]
 
 
-def tube_descriptors(descriptor: ShapePositionDescriptor, masks: Tensor) -> Tensor:
-    """Return one descriptor for each tube of masks (..., T, h, w): (..., C)."""
-    return mean_over_frames(descriptor(masks))
+def true_frame_size(target: ClipTargets, stride: int) -> Tensor:
+    """Return how many rows and columns of masks at a stride the frame takes, (2,) float32."""
+    return sizes_in_map([target.frame_size], stride, target.masks.device)[0]
+
+
+def tube_descriptors(
+    descriptor: ShapePositionDescriptor, masks: Tensor, frame_sizes: Tensor | None = None
+) -> Tensor:
+    """Return one descriptor for each tube of masks (..., T, h, w): (..., C).
+
+    Args:
+        descriptor: of one mask.
+        masks: bool.
+        frame_sizes: rows and columns of masks that frames take, (..., 1, 2) or fewer dimensions.
+    """
+    return mean_over_frames(descriptor(masks, frame_sizes))
 
 
 def mean_over_frames(descriptors: Tensor) -> Tensor:

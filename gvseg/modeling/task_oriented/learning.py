@@ -23,6 +23,8 @@ from gvseg.modeling.task_oriented.contrastive import TaskOrientedContrast, View
 from gvseg.modeling.task_oriented.cues import (
     ShapePositionCues,
     TeachingGuide,
+    true_frame_size,
+    true_masks,
 )
 from gvseg.modeling.task_oriented.shape_position import ShapePositionDescriptor
 from gvseg.structures import ClipTargets, TubePrediction
@@ -247,10 +249,9 @@ class TaskOrientedLearning(nn.Module):
         Of small masks every pixel counts in what changes, so frames are not made smaller than need
         be to describe many of them.
         """
-        stride = max(min(target.masks.shape[-2:]) // DESCRIBED_SIDE, 1)
-        masks = target.masks[..., stride // 2 :: stride, stride // 2 :: stride]
-        histograms = self.descriptor.histograms(masks.flatten(0, 1)).flatten(1)
-        return histograms.unflatten(0, masks.shape[:2])
+        stride = max(min(target.frame_size) // DESCRIBED_SIDE, 1)
+        masks, frame_size = true_masks(target, stride), true_frame_size(target, stride)
+        return self.descriptor.histograms(masks, frame_size).flatten(2)
 
     def _view(
         self, part: Segmented, index: int, match: Match, is_anchor: bool, *, of_things: bool

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gvseg.modeling.attention import FeedForward
 from gvseg.modeling.losses import sample_points
+from gvseg.modeling.padding import image_size, sizes_in_map
 from gvseg.modeling.position_encoding import SinePositionEncoding
 from gvseg.modeling.task_oriented.class_memory import ClassMemory
 from gvseg.structures import ObjectFeatures
@@ -26,7 +26,8 @@ class Queries(NamedTuple):
 
     content: Tensor  # (B, N, C), what queries hold
     place: Tensor  # (B, N, C), where they look, as a position encoding
-    centres: Tensor  # (B, N, 2) x and y in fractions of the frame, NaN where they have no place
+    # (B, N, 2) x and y in fractions of the padded frame, NaN where they have no place.
+    centres: Tensor
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,18 @@ class LearnedQueries(nn.Module):
         self.content = nn.Embedding(num_queries, embed_dim)
         self.place = nn.Embedding(num_queries, embed_dim)
 
-    def forward(self, features: Tensor, requests: Sequence[QueryRequest] = ()) -> Queries:
+    def forward(
+        self,
+        features: Tensor,
+        requests: Sequence[QueryRequest] = (),
+        frame_sizes: Tensor | None = None,
+    ) -> Queries:
         """Return the queries of B clips.
 
         Args:
             features: (B, T, C, h, w), of which only B matters here.
             requests: make no difference here.
+            frame_sizes: make no difference here.
         """
         batch = len(features)
         content = self.content.weight
@@ -91,21 +98,30 @@ class GridQueries(nn.Module):
         self.norm = nn.LayerNorm(embed_dim)
         self.position_encoding = SinePositionEncoding(channels=embed_dim, dims=2)
 
-    def forward(self, features: Tensor, requests: Sequence[QueryRequest] = ()) -> Queries:
+    def forward(
+        self,
+        features: Tensor,
+        requests: Sequence[QueryRequest] = (),
+        frame_sizes: Tensor | None = None,
+    ) -> Queries:
         """Return the queries of B clips.
 
         Args:
             features: (B, T, C, h, w).
             requests: make no difference here.
+            frame_sizes: rows and columns of features that frames take, (B, 2) float32; by default
+                all. There are cells of the frame alone, not of its padding.
         """
-        side = self.grid_size
-        cells = F.adaptive_avg_pool2d(features.mean(1), side).flatten(2).transpose(1, 2)
+        batch, side = len(features), self.grid_size
+        whole = sizes_in_map([image_size(features)], 1, features.device).expand(batch, -1)
+        sizes = whole if frame_sizes is None else frame_sizes
+        positions = self._positions(features).expand(batch, -1, -1, -1)
+        chosen = self._choose(batch, features.device)
+        content = _take(cell_means(features.mean(1), sizes, side), chosen).to(features.dtype)
         # Pixels are the keys that a place is compared with, so a cell's is the mean of its pixels'.
-        places = F.adaptive_avg_pool2d(self._positions(features), side).flatten(1).T
-        chosen = self._choose(len(features), features.device)
-        content = cells.gather(1, chosen[..., None].expand(-1, -1, cells.shape[2]))
-        place = places[chosen].to(content.dtype)
+        place = _take(cell_means(positions, sizes, side), chosen).to(features.dtype)
         centres = torch.stack([chosen % side, chosen // side], -1).add(0.5) / side
+        centres = centres * (sizes / whole).flip(1)[:, None]  # to fractions of the padded frame
         return Queries(self.norm(self.feed_forward(content + place)), place, centres)
 
     def _positions(self, features: Tensor) -> Tensor:
@@ -121,6 +137,37 @@ class GridQueries(nn.Module):
             return order[:, : self.num_queries]
         spread = torch.linspace(0, num_cells - 1, self.num_queries, device=device)
         return spread.round().long().expand(batch, -1)
+
+
+def cell_means(maps: Tensor, frame_sizes: Tensor, side: int) -> Tensor:
+    """Return the means of maps over S x S equal cells of each frame: (B, C, S, S) float32.
+
+    A pixel that two cells share, or a cell and the padding, counts by the area of each.
+
+    Args:
+        maps: (B, C, h, w), padded frames.
+        frame_sizes: rows and columns that the frames take, (B, 2) float32.
+        side: S.
+    """
+    with torch.autocast(maps.device.type, enabled=False):  # half of it cannot tell places apart
+        by_row = _shares(frame_sizes[:, 0], side, maps.shape[2])
+        by_column = _shares(frame_sizes[:, 1], side, maps.shape[3])
+        return by_row[:, None] @ maps.float() @ by_column[:, None].transpose(2, 3)
+
+
+def _take(cells: Tensor, chosen: Tensor) -> Tensor:
+    """Values (B, N, C) of the chosen ones (B, N) of cells (B, C, S, S)."""
+    cells = cells.flatten(2).transpose(1, 2)
+    return cells.gather(1, chosen[..., None].expand(-1, -1, cells.shape[2]))
+
+
+def _shares(extents: Tensor, side: int, length: int) -> Tensor:
+    """Shares of the pixels of an axis in each of S cells of an extent (B,): (B, S, length)."""
+    edges = torch.arange(side + 1, device=extents.device) / side * extents[:, None]
+    starts, ends = edges[:, :-1, None], edges[:, 1:, None]
+    pixels = torch.arange(length, device=extents.device)
+    overlap = torch.minimum(ends, pixels + 1) - torch.maximum(starts, pixels)
+    return overlap.clamp_min(0) / (ends - starts)
 
 
 class TaskOrientedQueries(GridQueries):
@@ -148,17 +195,23 @@ class TaskOrientedQueries(GridQueries):
         self.content = nn.Embedding(num_learned, embed_dim)
         self.place = nn.Embedding(num_learned, embed_dim)
 
-    def forward(self, features: Tensor, requests: Sequence[QueryRequest] = ()) -> Queries:
+    def forward(
+        self,
+        features: Tensor,
+        requests: Sequence[QueryRequest] = (),
+        frame_sizes: Tensor | None = None,
+    ) -> Queries:
         """Return the queries of B clips.
 
         Args:
             features: (B, T, C, h, w).
             requests: one for each clip, or none, which asks for cells alone.
+            frame_sizes: as of `GridQueries`.
 
         Raises:
             ValueError: more is asked for than there are queries.
         """
-        cells = super().forward(features)
+        cells = super().forward(features, frame_sizes=frame_sizes)
         if not requests:
             return cells
         rows = [

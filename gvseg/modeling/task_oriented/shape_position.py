@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from detectron2.config import CfgNode, configurable
 
+from gvseg.modeling.padding import image_size, in_frame, sizes_in_map
+
 
 class ShapePositionDescriptor(nn.Module):
     r"""Describe masks by histograms of their outlines in polar coordinates.
@@ -89,21 +91,38 @@ class ShapePositionDescriptor(nn.Module):
             "projection": descriptor.PROJECT,
         }
 
-    def forward(self, masks: Tensor) -> Tensor:
-        """Return descriptors (..., C) float32 of masks (..., H, W) bool; zeros of empty ones."""
-        histograms = self.histograms(masks.detach().flatten(0, -3)).flatten(1)
+    def forward(self, masks: Tensor, frame_sizes: Tensor | None = None) -> Tensor:
+        """Return descriptors (..., C) float32 of masks; zeros of empty ones.
+
+        Args:
+            masks: (..., H, W) bool.
+            frame_sizes: as of `histograms`.
+        """
+        histograms = self.histograms(masks.detach(), frame_sizes).flatten(0, -3).flatten(1)
         if self.linear is not None:
             described = self.linear(histograms)
         else:
-            described = F.interpolate(
-                histograms[:, None], self.embed_dim, mode=self.interpolation
-            )[:, 0]
+            channels = F.interpolate(histograms[:, None], self.embed_dim, mode=self.interpolation)
+            described = channels[:, 0]
         return described.unflatten(0, masks.shape[:-2])
 
-    def histograms(self, masks: Tensor) -> Tensor:
-        r"""Return H of Eq. 4, (N, U, V) float32, for masks (N, H, W) bool."""
+    def histograms(self, masks: Tensor, frame_sizes: Tensor | None = None) -> Tensor:
+        r"""Return H of Eq. 4, (..., U, V) float32.
+
+        What lies beyond the frame is no part of a mask, and H is that of the frame without it.
+
+        Args:
+            masks: (..., H, W) bool.
+            frame_sizes: rows and columns that the frame takes of each mask, which may be fractions
+                of them, (..., 2) float32 or fewer dimensions; by default all.
+        """
+        shape, size = masks.shape[:-2], image_size(masks)
+        if frame_sizes is None:
+            frame_sizes = sizes_in_map([size], 1, masks.device)[0]
+        masks = (masks & in_frame(frame_sizes, size)).flatten(0, -3)
         counts, outside = polar_histograms(
             masks,
+            frame_sizes.expand(*shape, 2).reshape(-1, 2),
             self.num_angles,
             self.num_radii,
             self.radius == "object",
@@ -111,7 +130,8 @@ class ShapePositionDescriptor(nn.Module):
         )
         scale = 1 / math.sqrt(self.embed_dim)
         values = torch.where(outside, -scale, counts * (self.num_points * scale))
-        return values.masked_fill(~masks.flatten(1).any(1)[:, None, None], 0.0)
+        values = values.masked_fill(~masks.flatten(1).any(1)[:, None, None], 0.0)
+        return values.unflatten(0, shape)
 
 
 def descriptor_change(before: Tensor, after: Tensor) -> Tensor:
@@ -126,6 +146,7 @@ def descriptor_change(before: Tensor, after: Tensor) -> Tensor:
 @torch.library.custom_op("gvseg::polar_histograms", mutates_args=())
 def polar_histograms(
     masks: Tensor,
+    frame_sizes: Tensor,
     num_angles: int,
     num_radii: int,
     reaches_object: bool,
@@ -138,7 +159,8 @@ def polar_histograms(
     operator of its own, so that compilers need not look into it; no gradient passes through it.
 
     Args:
-        masks: (N, H, W) bool.
+        masks: (N, H, W) bool, with nothing beyond their frames.
+        frame_sizes: rows and columns of these, (N, 2) float32.
         num_angles: U.
         num_radii: V.
         reaches_object: bins reach to the farthest pixel of the outline, not half the diagonal.
@@ -161,7 +183,7 @@ def polar_histograms(
         # A single pixel reaches nowhere; half a pixel keeps its bins apart from one another.
         reach = reach.clamp_min(0.5)
     else:
-        reach = centre_y.new_full((num_masks,), math.hypot(height, width) / 2)
+        reach = torch.hypot(*frame_sizes.unbind(1)) / 2
     counts = centre_y.new_zeros(num_masks * num_angles * num_radii)
     total = centre_y.new_zeros(num_masks)
     for step_y, step_x, length in _half_steps(outline, pixel):
@@ -177,12 +199,17 @@ def polar_histograms(
     total = total.clamp_min(torch.finfo(torch.float32).tiny)
     counts = counts.view(num_masks, num_angles, num_radii) / total[:, None, None]
     middles = _bin_middles(centre_y, centre_x, reach, num_angles, num_radii)
-    return counts, _is_outside(masks, *middles, outside_object)
+    return counts, _is_outside(masks, frame_sizes, *middles, outside_object)
 
 
 @polar_histograms.register_fake
 def _(
-    masks: Tensor, num_angles: int, num_radii: int, reaches_object: bool, outside_object: bool
+    masks: Tensor,
+    frame_sizes: Tensor,
+    num_angles: int,
+    num_radii: int,
+    reaches_object: bool,
+    outside_object: bool,
 ) -> tuple[Tensor, Tensor]:
     shape = (masks.shape[0], num_angles, num_radii)
     return masks.new_empty(shape, dtype=torch.float32), masks.new_empty(shape, dtype=torch.bool)
@@ -248,13 +275,16 @@ def _bin_middles(
     return y, x
 
 
-def _is_outside(masks: Tensor, y: Tensor, x: Tensor, of_object: bool) -> Tensor:
+def _is_outside(
+    masks: Tensor, frame_sizes: Tensor, y: Tensor, x: Tensor, of_object: bool
+) -> Tensor:
     """Whether points (N, U, V) lie outside of the frame, or of their masks (N, H, W)."""
-    height, width = masks.shape[1:]
-    row, column = y.round().long(), x.round().long()
-    in_frame = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    bottom, right = frame_sizes[:, :, None, None].unbind(1)
+    # Pixel 0 has its middle at 0, so the frame begins at -1/2.
+    is_inside = (y >= -0.5) & (y < bottom - 0.5) & (x >= -0.5) & (x < right - 0.5)
     if not of_object:
-        return ~in_frame
-    pixel = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
-    on_mask = masks.flatten(1).gather(1, pixel.flatten(1)).view_as(in_frame)
-    return ~(in_frame & on_mask)
+        return ~is_inside
+    height, width = masks.shape[1:]
+    row, column = y.round().long().clamp(0, height - 1), x.round().long().clamp(0, width - 1)
+    on_mask = masks.flatten(1).gather(1, (row * width + column).flatten(1)).view_as(is_inside)
+    return ~(is_inside & on_mask)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -96,10 +98,10 @@ def test_empty_masks_give_zeros(projection):
     assert not given.any()
 
 
-def test_true_masks_are_of_things_at_the_size_of_mask_logits():
-    masks = true_masks(targets())
-    assert true_masks(targets(), "all").any((1, 2, 3)).all()
-    of_stuff = true_masks(targets(), "stuff")
+def test_true_masks_are_of_some_segments_at_a_stride():
+    masks = true_masks(targets(), 4, "things")
+    assert true_masks(targets(), 4).any((1, 2, 3)).all()
+    of_stuff = true_masks(targets(), 4, "stuff")
     assert of_stuff.any((1, 2, 3)).tolist() == (targets().ids < 0).tolist()
     assert torch.equal(masks[0], block(0, 0))
     assert not masks[1].any()
@@ -122,7 +124,7 @@ def test_true_cues_follow_the_matches(source, prob):
     teaching = guide(source, prob)
     start = prediction()
     given = teaching(start, start.mask_logits)[0]
-    of_targets = tube_descriptors(teaching.cues.descriptor, true_masks(targets()))
+    of_targets = tube_descriptors(teaching.cues.descriptor, true_masks(targets(), 4, "things"))
     assert not given[0].any()  # matched to stuff
     torch.testing.assert_close(given[1], of_targets[0])
     torch.testing.assert_close(given[3], of_targets[2])
@@ -189,7 +191,7 @@ def test_a_clip_without_objects_gets_no_cues():
 def test_true_cues_equal_predicted_ones_where_predictions_are_true():
     """Masks at one size and the matcher of the loss: both ways lead to the same cue."""
     goal = targets()
-    masks = torch.where(true_masks(goal) | (goal.ids < 0)[:, None, None, None], 5.0, -5.0)[None]
+    masks = torch.where(true_masks(goal, 4), 5.0, -5.0)[None]
     start = TubePrediction(10 * logits_of([0, 1, 0]), masks, torch.zeros(1, 3, 8))
     matcher = HungarianMatcher(class_weight=2.0, mask_weight=5.0, dice_weight=5.0, num_points=200)
     given = [
@@ -214,6 +216,30 @@ def test_true_and_predicted_masks_are_described_at_one_size(stride):
         for source in ("matched_gt", "predicted")
     ]
     assert given[0][0, 0].any()
+    assert torch.equal(*given)
+
+
+def in_canvas(masks, fill):
+    """Masks (..., 16, 20) in the corner of a canvas of 24 x 32."""
+    canvas = masks.new_full((*masks.shape[:-2], 24, 32), fill)
+    canvas[..., :16, :20] = masks
+    return canvas
+
+
+@pytest.mark.parametrize("source", ["matched_gt", "predicted", "mixed"])
+def test_padding_does_not_change_a_cue(source):
+    """True and predicted masks of a frame of 64x80 alone, and padded to 96x128."""
+    alone, goal = prediction(), targets()
+    full = goal.masks.new_zeros(3, 2, 96, 128)
+    full[..., :64, :80] = goal.masks
+    padded = replace(goal, masks=full, size=(64, 80))
+    beside = replace(alone, mask_logits=in_canvas(alone.mask_logits, 5.0))
+    sizes = torch.tensor([[16.0, 20.0]])
+    given = []
+    for start, target, frame_sizes in ((alone, goal, None), (beside, padded, sizes)):
+        teaching = TeachingGuide(cues(source, 0.0), IS_THING, [target], lambda _: [MATCH])
+        given.append(teaching(start, start.mask_logits, frame_sizes))
+    assert given[0].any()
     assert torch.equal(*given)
 
 

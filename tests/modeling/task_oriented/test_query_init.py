@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
 from gvseg.modeling.task_oriented.class_memory import ClassMemory
 from gvseg.modeling.task_oriented.query_init import (
@@ -7,6 +8,7 @@ from gvseg.modeling.task_oriented.query_init import (
     LearnedQueries,
     QueryRequest,
     TaskOrientedQueries,
+    cell_means,
 )
 from gvseg.structures import ObjectFeatures
 
@@ -45,6 +47,53 @@ def test_a_query_looks_at_the_middle_of_its_cell():
         row, column = divmod(int(likeness.argmax()), 24)
         centre = (6 * (cell // 4) + 2.5, 6 * (cell % 4) + 2.5)
         assert abs(row - centre[0]) <= 1.5
+        assert abs(column - centre[1]) <= 1.5
+        x, y = (24 * centres[0, cell] - 0.5).tolist()
+        assert (y, x) == pytest.approx(centre, abs=1e-5)
+
+
+@pytest.mark.parametrize("size", [(8, 12), (16, 16), (4, 4)])
+def test_cells_of_whole_pixels_are_their_plain_means(size):
+    maps = torch.randn(2, 3, *size)
+    means = cell_means(maps, torch.tensor([size] * 2).float(), 4)
+    torch.testing.assert_close(means, F.adaptive_avg_pool2d(maps, 4))
+
+
+def test_a_pixel_that_cells_share_counts_by_area_in_each():
+    """By hand: three cells of 4.5 pixels along x, each 1.5 wide; the last half is padding."""
+    maps = torch.tensor([1.0, 2, 4, 8, 16, 100]).expand(1, 1, 3, 6)
+    means = cell_means(maps, torch.tensor([[3.0, 4.5]]), 3)
+    expected = [(1 + 2 / 2) / 1.5, (2 / 2 + 4) / 1.5, (8 + 16 / 2) / 1.5]
+    for row in means[0, 0].tolist():
+        assert row == pytest.approx(expected)
+
+
+def test_cells_are_those_of_the_frame_whatever_it_is_padded_with():
+    """Two sizes in one batch, which end within pixels: as each alone on a smaller canvas."""
+    torch.manual_seed(0)
+    sizes = torch.tensor([[6.25, 9.5], [11.0, 8.0]])
+    maps = torch.randn(2, 8, 12, 16)
+    together = cell_means(maps, sizes, 4)
+    for index, (rows, columns) in enumerate([(7, 10), (11, 8)]):
+        alone = cell_means(maps[index, None, :, :rows, :columns], sizes[index, None], 4)
+        torch.testing.assert_close(together[index, None], alone, atol=1e-6, rtol=1e-6)
+    beyond = 1e4 * torch.randn_like(maps)
+    for index, (rows, columns) in enumerate([(7, 10), (11, 8)]):
+        beyond[index, :, :rows, :columns] = maps[index, :, :rows, :columns]
+    assert torch.equal(cell_means(beyond, sizes, 4), together)
+
+
+def test_queries_of_a_padded_frame_look_into_the_frame():
+    """A frame of 12x18 pixels in 24x24: of all pixels, those most like a query are its cell's."""
+    torch.manual_seed(0)
+    queries = GridQueries(num_queries=16, embed_dim=64, grid_size=4).eval()
+    sizes = torch.tensor([[12.0, 18.0]])
+    _, place, centres = queries(torch.randn(1, 1, 64, 24, 24), frame_sizes=sizes)
+    pixels = queries.position_encoding((1, 24, 24), torch.device("cpu"))[0]
+    for cell in range(16):
+        row, column = divmod(int((pixels * place[0, cell]).sum(-1).argmax()), 24)
+        centre = (3 * (cell // 4) + 1, 4.5 * (cell % 4) + 1.75)
+        assert abs(row - centre[0]) <= 1
         assert abs(column - centre[1]) <= 1.5
         x, y = (24 * centres[0, cell] - 0.5).tolist()
         assert (y, x) == pytest.approx(centre, abs=1e-5)

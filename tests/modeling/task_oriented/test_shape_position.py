@@ -77,6 +77,19 @@ SHAPES = {
 }
 
 
+def histograms_of(mask, *, reaches_object=False, frame_size=SIZE):
+    """Shares and outside of 36 x 12 bins of one mask."""
+    sizes = torch.tensor([frame_size], dtype=torch.float32)
+    return polar_histograms(torch.from_numpy(mask[None]), sizes, 36, 12, reaches_object, False)
+
+
+def padded(mask, size=(160, 256), beyond=False):
+    """A mask in a larger canvas, with something or nothing beyond its frame."""
+    canvas = np.full(size, beyond)
+    canvas[: mask.shape[0], : mask.shape[1]] = mask
+    return canvas
+
+
 def describe(*masks, **options):
     module = ShapePositionDescriptor(embed_dim=256, **options)
     return module(torch.from_numpy(np.stack(masks)))
@@ -86,15 +99,16 @@ def change(before, after, **options):
     return descriptor_change(*describe(before, after, **options)).item()
 
 
+@pytest.mark.parametrize("is_padded", [False, True])
 @pytest.mark.parametrize("reaches_object", [False, True])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_histogram_is_that_of_traced_points_within_sampling_noise(shape, reaches_object):
+def test_histogram_is_that_of_traced_points_within_sampling_noise(shape, reaches_object, is_padded):
     """It is as far from 200 traced points as these from each other as they slide along.
 
     Of an outline shorter than that nothing changes as they slide; half a pixel is left then.
     """
     mask = SHAPES[shape]
-    counts, _ = polar_histograms(torch.from_numpy(mask[None]), 36, 12, reaches_object, False)
+    counts, _ = histograms_of(padded(mask) if is_padded else mask, reaches_object=reaches_object)
     phases = [
         traced_shares(mask, reaches_object=reaches_object, phase=phase)
         for phase in np.arange(0, 1, 0.1)
@@ -107,6 +121,38 @@ def test_histogram_is_that_of_traced_points_within_sampling_noise(shape, reaches
     assert np.linalg.norm(counts[0].numpy() - fine) < (0.4 if shape == "small" else 0.2) * size
     # What is beyond the bins is not counted.
     assert counts.sum().item() == pytest.approx(fine.sum(), abs=0.02)
+
+
+@pytest.mark.parametrize("outside", ["image", "object"])
+@pytest.mark.parametrize("radius", ["image", "object"])
+def test_padding_is_no_part_of_the_frame(radius, outside):
+    """Masks of two frames that are padded to one size, and go on beyond: as without padding."""
+    module = ShapePositionDescriptor(embed_dim=64, radius=radius, outside=outside)
+    wide = list(SHAPES.values())
+    tall = [mask.T for mask in wide]
+    size = (224, 256)
+    canvases = np.stack([[padded(mask, size, True) for mask in masks] for masks in (wide, tall)])
+    sizes = torch.tensor([SIZE, SIZE[::-1]], dtype=torch.float32)
+    together = module(torch.from_numpy(canvases), sizes[:, None])
+    for masks, descriptors in zip((wide, tall), together, strict=True):
+        alone = module(torch.from_numpy(np.stack(masks)))
+        assert torch.equal(descriptors, alone)
+    beyond = torch.ones(1, *size, dtype=torch.bool)
+    beyond[:, : SIZE[0], : SIZE[1]] = False
+    assert not module(beyond, sizes[0]).any()
+
+
+@pytest.mark.parametrize("stride", [4, 8])
+def test_a_frame_may_end_within_a_pixel_of_the_mask(stride):
+    """114 x 194 pixels are 14.25 x 24.25 at stride 8, and the same bins are outside as at 1."""
+    module, size = ShapePositionDescriptor(embed_dim=256), torch.tensor([114.0, 194.0])
+    mask = ellipse(size=(114, 194))
+    full = module.histograms(torch.from_numpy(mask[None]))
+    offset = stride // 2
+    small = torch.from_numpy(padded(mask, (128, 224))[None, offset::stride, offset::stride])
+    at_stride, of_canvas = module.histograms(small, size / stride), module.histograms(small)
+    assert ((at_stride < 0) != (full < 0)).sum() <= 2
+    assert ((of_canvas < 0) != (full < 0)).sum() > 20
 
 
 def test_values_are_those_of_equation_4():
@@ -157,7 +203,7 @@ def test_one_pixel_is_one_bin():
     mask = np.zeros(SIZE, dtype=bool)
     mask[30, 40] = True
     for reaches_object in (False, True):
-        counts, _ = polar_histograms(torch.from_numpy(mask[None]), 36, 12, reaches_object, False)
+        counts, _ = histograms_of(mask, reaches_object=reaches_object)
         assert counts[0, 0, 0] == 1
         assert counts.sum() == 1
 
@@ -224,8 +270,9 @@ def test_unknown_readings_are_refused(key):
 
 def test_operator_keeps_its_contract_with_compilers():
     masks = torch.from_numpy(np.stack([ellipse(), star()]))
-    torch.library.opcheck(polar_histograms, (masks, 36, 12, False, False))
-    torch.library.opcheck(polar_histograms, (masks, 8, 3, True, True))
+    sizes = torch.tensor([SIZE, (118.25, 160.5)])
+    torch.library.opcheck(polar_histograms, (masks, sizes, 36, 12, False, False))
+    torch.library.opcheck(polar_histograms, (masks, sizes, 8, 3, True, True))
 
 
 @pytest.mark.gpu
