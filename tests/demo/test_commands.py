@@ -13,8 +13,8 @@ import pytest
 from detectron2.data import MetadataCatalog
 
 from gvseg.inference.predictor import VideoPredictor
+from tests.inference.followed_video import ColorFollower
 from tests.inference.painted_video import LEGEND, ColorSegmenter, crossing_video
-from tests.inference.test_exemplar_tracking import ColorFollower
 from tests.inference.test_sources import FakeCapture
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,8 +11,8 @@ from detectron2.modeling import META_ARCH_REGISTRY
 
 from gvseg.inference.exemplar_options import PointedOut
 from tests.demo.test_demo import error_line, frames_in
+from tests.inference.followed_video import ColorFollower
 from tests.inference.painted_video import ColorSegmenter
-from tests.inference.test_exemplar_tracking import ColorFollower
 
 DATASET = "painted_objects_for_the_demo"
 

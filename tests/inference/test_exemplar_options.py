@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from gvseg.inference.exemplar_options import PointedOut, parse_exemplar, point_out, read_masks
-from tests.inference.test_exemplar_tracking import (
+from tests.inference.followed_video import (
     BLUE,
     GREEN,
     RED,

@@ -16,8 +16,8 @@ from gvseg.config import add_gvseg_config
 from gvseg.inference.journal import Journal
 from gvseg.inference.linking import LINKERS
 from gvseg.inference.predictor import VideoPredictor
+from tests.inference.followed_video import ColorFollower
 from tests.inference.painted_video import COLORS, LEGEND, ColorSegmenter, paint
-from tests.inference.test_exemplar_tracking import ColorFollower
 from tests.tiny_model import FIVE_CLASSES, build_tiny, tiny_config
 
 DATASET = "painted_for_ever"

@@ -8,7 +8,7 @@ from detectron2.data import MetadataCatalog
 from gvseg.inference import journal as journal_module
 from gvseg.inference.journal import Journal
 from tests.benchmarks.bench_linkers import COLUMNS
-from tests.inference import test_exemplar_tracking as followed
+from tests.inference import followed_video as followed
 from tests.inference.hand_made_tracks import SCENARIOS, clips_of, link, make_linker, predict
 
 
