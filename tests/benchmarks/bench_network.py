@@ -58,15 +58,19 @@ def build_ours(peer: torch.nn.Module, *overrides: str) -> torch.nn.Module:
     return model
 
 
-def measure(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+def measure(
+    runs: dict[str, Callable[[], object]],
+    rounds: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:
     """Return the seconds of every round of every run, taken in turns."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for index in range(rounds + 1):
         for name, run in runs.items():
-            start = time.perf_counter()
+            start = clock()
             run()
             if index:  # the first round warms up
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(clock() - start)
     return seconds
 
 
