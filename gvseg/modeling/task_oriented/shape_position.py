@@ -184,20 +184,21 @@ def polar_histograms(
         reach = reach.clamp_min(0.5)
     else:
         reach = torch.hypot(*frame_sizes.unbind(1)) / 2
-    counts = centre_y.new_zeros(num_masks * num_angles * num_radii)
-    total = centre_y.new_zeros(num_masks)
+    # One bin more at each angle, for what is beyond the others.
+    covered = centre_y.new_zeros(num_masks * num_angles * (num_radii + 1))
     for step_y, step_x, length in _half_steps(outline, pixel):
         # The middle of the half of a step that belongs to this pixel.
         y, x = offset_y + step_y / 4, offset_x + step_x / 4
         distance = torch.hypot(y, x) / reach[mask]
         angle_bin = (torch.atan2(y, x) * (num_angles / (2 * math.pi))).floor().long() % num_angles
-        # The farthest point lies on the edge of the last bin; what is beyond is not counted.
+        # The farthest point lies on the edge of the last bin.
         radius_bin = (distance * num_radii).long().clamp_max(num_radii - 1)
-        bins = (mask * num_angles + angle_bin) * num_radii + radius_bin
-        counts.index_add_(0, bins, torch.where(distance <= 1, length, 0.0))
-        total.index_add_(0, mask, length)
-    total = total.clamp_min(torch.finfo(torch.float32).tiny)
-    counts = counts.view(num_masks, num_angles, num_radii) / total[:, None, None]
+        radius_bin = torch.where(distance <= 1, radius_bin, num_radii)
+        bins = (mask * num_angles + angle_bin) * (num_radii + 1) + radius_bin
+        covered.index_add_(0, bins, length)
+    covered = covered.view(num_masks, num_angles, num_radii + 1)
+    total = covered.sum((1, 2), keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
+    counts = covered[..., :num_radii] / total
     middles = _bin_middles(centre_y, centre_x, reach, num_angles, num_radii)
     return counts, _is_outside(masks, frame_sizes, *middles, outside_object)
 
