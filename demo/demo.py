@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import logging
+import signal
 import sys
 import warnings
 from collections import Counter
@@ -108,6 +109,11 @@ def build_config(options: argparse.Namespace) -> CfgNode:
     return cfg
 
 
+def formats_of(options: argparse.Namespace) -> list[str]:
+    """Return the formats that are asked for."""
+    return [name.strip() for name in options.formats.split(",") if name.strip()]
+
+
 def open_input(name: str, options: argparse.Namespace) -> FrameSource:
     """Return the frames of an input that the options ask for, at their original size."""
     source: FrameSource
@@ -144,14 +150,14 @@ def run(options: argparse.Namespace) -> Iterator[RunSummary]:
         raise ValueError("Objects are pointed out in one input; give the others runs of their own.")
     sources = [open_input(name, options) for name in options.input]
     check_exemplars(options, sources[0])
-    formats = [name.strip() for name in options.formats.split(",") if name.strip()]
+    formats = formats_of(options)
     folders = output_folders(options.output, sources)
     prepared = [
         build_writers(folder, formats, view=options.view, trail=options.trail) for folder in folders
     ]
     journals = [
-        open_journal(name, folder, options, cfg)
-        for name, folder in zip(options.input, folders, strict=True)
+        open_journal(name, source, folder, options, cfg)
+        for name, source, folder in zip(options.input, sources, folders, strict=True)
     ]
     predictor = VideoPredictor(cfg)
     progress = ProgressBar(sources)
@@ -169,25 +175,41 @@ def run(options: argparse.Namespace) -> Iterator[RunSummary]:
 
 
 def open_journal(
-    name: str, folder: Path, options: argparse.Namespace, cfg: CfgNode
+    name: str, source: FrameSource, folder: Path, options: argparse.Namespace, cfg: CfgNode
 ) -> Journal | None:
     """Return the record of the run of one input, None where its frames come only once."""
     if name == "-" or (name.isdecimal() and not Path(name).exists()):
         if options.resume:
             raise ValueError("A camera or standard input does not come twice; leave out --resume.")
         return None
-    taken = ("start", "end", "every", "max_frames", "max_size", "frame_rate", "on_bad_frame")
+    taken = ("start", "end", "every", "max_frames", "max_size", "on_bad_frame", "view", "trail")
     same = cfg.clone()
     same.defrost()
     same.MODEL.DEVICE = ""  # a run may go on on another
     about = {
         "version": gvseg.__version__,
-        "input": str(Path(name).absolute()),
-        **{option: str(getattr(options, option)) for option in taken},
-        "objects": [str(exemplar) for exemplar in options.exemplars],
+        **{option: getattr(options, option) for option in taken},
+        "frame_rate": None if options.frame_rate is None else str(options.frame_rate),
+        "formats": sorted(formats_of(options)),
+        "input": f"{fingerprint(Path(name))}, {source.num_frames} frames",
+        "objects": [
+            f"{exemplar}, {fingerprint(exemplar.mask_file)}"
+            if exemplar.mask_file
+            else str(exemplar)
+            for exemplar in options.exemplars
+        ],
+        "weights": fingerprint(Path(cfg.MODEL.WEIGHTS)),
         "config": hashlib.sha256(same.dump().encode()).hexdigest(),
     }
-    return Journal(folder, about, resume=options.resume)
+    return Journal(folder, about, resume=options.resume, overwrite=options.overwrite)
+
+
+def fingerprint(path: Path) -> str:
+    """Return what tells a file from another one that is put in its place later."""
+    if not path.is_file():
+        return str(path.absolute())
+    about = path.stat()
+    return f"{path.absolute()}, {about.st_size} bytes of {about.st_mtime:.0f}"
 
 
 def prepare(
@@ -248,9 +270,11 @@ def say(text: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demo and return the exit status: 0, 1 after an error, 130 after Ctrl-C."""
+    """Run the demo and return the exit status: 0, 1 after an error, 130 when it is stopped."""
     options = parse_arguments(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    # Schedulers and containers stop programs so: files are to be finished as after Ctrl-C.
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         for summary in run(options):
             say(describe(summary))
@@ -264,6 +288,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
         return 1
+    finally:
+        signal.signal(signal.SIGTERM, previous)
     return 0
 
 

@@ -143,6 +143,8 @@ def check_kinds(kinds: Sequence[str]) -> None:
 def check_exemplar(exemplar: Exemplar) -> None:
     """Raise a ValueError unless an exemplar has the right shape and something in it."""
     what = f"The {exemplar.kind} of object {exemplar.object_id}"
+    if exemplar.object_id < 1:
+        raise ValueError(f"{what} has no valid identity; objects count from 1.")
     if exemplar.mask is not None and (exemplar.mask.ndim != 2 or not exemplar.mask.any()):
         raise ValueError(f"{what} has to be (H, W) with at least one pixel set.")
     if exemplar.box is not None and (

@@ -98,6 +98,11 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         help="go on with the run of the same command that was stopped; where there is none, begin",
     )
     add(
+        "--overwrite",
+        action="store_true",
+        help="begin anew where a run was stopped that --resume could go on with",
+    )
+    add(
         "--formats",
         default=",".join(USUAL_FORMATS),
         help=f"which of {', '.join(FORMATS)} to write, separated by commas (default: %(default)s)",

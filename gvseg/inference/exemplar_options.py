@@ -72,13 +72,14 @@ def point_out(
 
     Raises:
         FileNotFoundError: there is no such mask.
-        ValueError: a mask is of another size than the frames or has no object, or the predictor
-            does not take exemplars.
+        ValueError: a point or box lies outside of the frames, a mask is of another size than they
+            are or has no object, or the predictor does not take exemplars.
     """
     scale = np.tile([size[1] / original[1], size[0] / original[0]], 2)
     identities = []
     for exemplar in exemplars:
         frame_index = exemplar.frame_index
+        _check_inside(exemplar, original)
         if exemplar.point is not None:
             point = (scale[:2] * exemplar.point).tolist()
             identities.append(predictor.add_exemplar(point=point, frame_index=frame_index))
@@ -90,6 +91,19 @@ def point_out(
             for mask in read_masks(exemplar.mask_file, original, size):
                 identities.append(predictor.add_exemplar(mask=mask, frame_index=frame_index))
     return identities
+
+
+def _check_inside(exemplar: PointedOut, size: tuple[int, int]) -> None:
+    """Raise a ValueError where a point or the middle of a box lies outside of frames."""
+    values = exemplar.point or exemplar.box or ()
+    for axis, (name, length) in enumerate((("wide", size[1]), ("high", size[0]))):
+        middle = sum(values[axis::2]) / max(len(values[axis::2]), 1)
+        if not 0 <= middle <= length:
+            given = ",".join(f"{value:g}" for value in values)
+            raise ValueError(
+                f"{given}, pointed out in frame {exemplar.frame_index}, lies outside of the "
+                f"frames, which are {length} pixels {name}."
+            )
 
 
 def read_masks(

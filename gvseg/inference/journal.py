@@ -12,7 +12,7 @@ import json
 import shutil
 import struct
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,30 +37,60 @@ class Journal:
         about: whatever makes the results what they are, as JSON knows it; a run goes on only with
             what it began with.
         resume: go on with the run that was stopped, if there is one; otherwise begin anew.
+        overwrite: begin anew even where a run was stopped that could go on.
 
     Raises:
-        ValueError: another run was stopped there.
-        OSError: the folder cannot be written.
+        ValueError: a run was stopped there, and this is another, or is not to go on with it.
     """
 
-    def __init__(self, folder: Path, about: Mapping[str, Any], *, resume: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        about: Mapping[str, Any],
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+    ) -> None:
         self.report = folder / "run.json"
         self._folder = folder / ".run"
         self._about = dict(about)
         self._file: DirectFile | None = None
         self._last_save = time.monotonic()
-        if resume:
-            self._compare()
-        else:
-            self.report.unlink(missing_ok=True)
-            shutil.rmtree(self._folder, ignore_errors=True)
-        self.is_done = self.report.exists()  # all of it, by an earlier run
+        self._resumes = resume
         self.state: State = {}  # that was saved last
         self.num_frames = self._size = 0  # of the records up to it, and how many bytes they have
-        if not self.is_done:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            write_json(self._folder / "about.json", self._about)
+        self.is_done = resume and self.report.exists()  # all of it, by an earlier run
+        if resume:
+            self._compare()
             self._read_state()
+        elif (self._folder / "state.npz").exists() and not overwrite:
+            raise ValueError(
+                f"A run in {folder} was stopped and can go on: repeat its command with --resume, "
+                "choose another --output, or begin anew with --overwrite."
+            )
+
+    def begin(self) -> None:
+        """Make ready for a run; what an earlier one wrote goes, unless this one goes on with it.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        if not self._resumes:
+            for report in (self.report, self._folder / "about.json"):
+                _remove_files(report, self.report.parent)
+            self.report.unlink(missing_ok=True)
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self.note([])
+
+    def note(self, files: Iterable[Path]) -> None:
+        """Keep what the run writes, folders for the files in them."""
+        write_json(self._folder / "about.json", self._about | self._listed(files))
+
+    def _listed(self, files: Iterable[Path]) -> dict[str, list[str]]:
+        folder = self.report.parent
+        inside = (path for path in files if path.is_relative_to(folder))
+        return {"files": sorted(str(path.relative_to(folder)) for path in inside)}
 
     def _compare(self) -> None:
         """Refuse to go on with another run."""
@@ -132,12 +162,31 @@ class Journal:
             self._file.close()
             self._file = None
 
-    def finish(self, summary: Mapping[str, Any]) -> None:
-        """Close the files and put a report in their place, for all frames are done."""
+    def finish(self, summary: Mapping[str, Any], files: Iterable[Path] = ()) -> None:
+        """Close the files and put a report in their place, for all frames are done.
+
+        Args:
+            summary: what else the report is to say.
+            files: that the run wrote.
+        """
         self.close()
-        write_json(self.report, self._about | dict(summary))
+        write_json(self.report, self._about | dict(summary) | self._listed(files))
         shutil.rmtree(self._folder)
         self.is_done = True
+
+
+def _remove_files(report: Path, folder: Path) -> None:
+    """Remove what a report says that a run wrote to a folder; of folders, numbered files alone."""
+    if not report.exists():
+        return
+    for name in json.loads(report.read_text(encoding="utf-8")).get("files", ()):
+        path = folder / name
+        if not path.is_dir():
+            path.unlink(missing_ok=True)
+            continue
+        for file in path.rglob("*"):
+            if file.stem.isdecimal() and file.suffix in (".png", ".npz"):
+                file.unlink()
 
 
 def encode_segments(segments: FrameSegments) -> bytes:

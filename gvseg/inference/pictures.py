@@ -95,13 +95,15 @@ class VideoFile:
             self._file,
             "w",
             format="mp4",
-            # Written in fragments, each complete on disk, and turned into a plain mp4 at the end.
-            options={"movflags": "+hybrid_fragmented", "flush_packets": "1"},
+            # Each frame is complete on disk as soon as it is written, in a fragment of its own; at
+            # the end the file is turned into a plain mp4.
+            options={"movflags": "+hybrid_fragmented+frag_every_frame", "flush_packets": "1"},
         )
         stream = cast(av.VideoStream, self._container.add_stream(ENCODER, rate=self._rate))
         stream.width, stream.height = width + self._spare[1], height + self._spare[0]
         stream.pix_fmt = "yuv420p"
-        stream.options = {"crf": str(self.quality), "preset": "veryfast"}
+        # Without frames that wait for later ones, which would also shift all time stamps.
+        stream.options = {"crf": str(self.quality), "preset": "veryfast", "tune": "zerolatency"}
         context = stream.codec_context
         context.time_base = self._tick
         context.gop_size = max(round(self._rate * KEYFRAME_SECONDS), 1)

@@ -206,8 +206,8 @@ class VideoPredictor:
                 on there, and its files become what that run's would have been.
 
         Raises:
-            ValueError: the task is evs, and no exemplar was given; or the video is not that of the
-                journal.
+            ValueError: the task is evs, and no exemplar was given; or the video has no frame, or is
+                not that of the journal.
         """
         if self._exemplars is not None and not self._exemplars.exemplars:
             raise ValueError("No object is pointed out; call add_exemplar() first.")
@@ -222,10 +222,13 @@ class VideoPredictor:
         identities: set[int] = set()
         with ExitStack() as opened:
             opened.callback(self._begin_video)
+            if journal is not None:
+                journal.begin()
             for writer in writers:
                 writer.open(video)
                 opened.push(_closing(writer.close))
             if journal is not None:
+                journal.note(file for writer in writers for file in writer.files)
                 opened.push(_closing(journal.close))
                 num_resumed = journal.num_frames
             background = opened.enter_context(BackgroundWork(FRAMES_WRITTEN_BEHIND))
@@ -235,6 +238,8 @@ class VideoPredictor:
                 background.do(partial(self._write, writers, frame, segments))
                 num_frames += 1
                 identities.update(segments.ids[self._is_thing[segments.classes]].tolist())
+        if not num_frames:
+            raise ValueError(f"{source.name} gave no frame that can be used.")
         summary = RunSummary(
             name=source.name,
             num_frames=num_frames,
@@ -245,7 +250,8 @@ class VideoPredictor:
             files=[file for writer in writers for file in writer.files],
         )
         if journal is not None:
-            journal.finish({"frames": num_frames, "tracks": summary.num_tracks})
+            counts = {"frames": num_frames, "tracks": summary.num_tracks}
+            journal.finish(counts, summary.files)
         return summary
 
     def _segmented(

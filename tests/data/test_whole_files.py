@@ -1,18 +1,9 @@
 import pytest
 
 from gvseg.data.whole_files import DirectFile, GrowingFile, whole_file, writing
-
-resource = pytest.importorskip("resource", reason="limits of files are of Unix")
+from tests.limited_files import files_limited_to
 
 FULL = "cannot be written: File too large; make room or choose another folder"
-
-
-@pytest.fixture
-def limit():
-    """Let no file grow beyond so many bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_file_appears_when_it_is_complete(tmp_path):
@@ -41,12 +32,16 @@ def test_file_that_is_not_completed_leaves_what_was_there(tmp_path, error):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_full_disk_leaves_what_was_there(tmp_path, limit):
+def test_full_disk_leaves_what_was_there(tmp_path):
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")
-    limit(100)
-    with pytest.raises(OSError, match=f"^{path} {FULL}"), whole_file(path) as unfinished:
-        unfinished.write_bytes(bytes(101))
+
+    def write():
+        with whole_file(path) as unfinished:
+            unfinished.write_bytes(bytes(101))
+
+    with files_limited_to(100), pytest.raises(OSError, match=f"^{path} {FULL}"):
+        write()
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -58,9 +53,8 @@ def test_other_errors_are_named_without_that_advice(tmp_path):
         path.write_bytes(b"")
 
 
-def test_all_is_written_or_an_error_is_raised(tmp_path, limit):
-    limit(100)
-    with DirectFile(tmp_path / "a.bin", "w") as file:
+def test_all_is_written_or_an_error_is_raised(tmp_path):
+    with files_limited_to(100), DirectFile(tmp_path / "a.bin", "w") as file:
         assert file.write(bytes(60)) == 60
         assert (tmp_path / "a.bin").stat().st_size == 60
         with pytest.raises(OSError, match="File too large"):
@@ -80,13 +74,13 @@ def test_growing_file_is_whole_after_each_piece(tmp_path):
 
 @pytest.mark.parametrize("tail", [b"", b"]" * 20])
 @pytest.mark.parametrize("room", range(1, 40, 3))
-def test_growing_file_stays_as_it_was_on_a_full_disk(tmp_path, limit, tail, room):
+def test_growing_file_stays_as_it_was_on_a_full_disk(tmp_path, tail, room):
     path = tmp_path / "a.txt"
     file = GrowingFile(path, b"[1", tail=tail)
     file.append(b", 2")
     before = path.read_bytes()
-    limit(len(before) + room)
-    with pytest.raises(OSError, match=f"^{path} {FULL}"):
+    limited = files_limited_to(len(before) + room)
+    with limited, pytest.raises(OSError, match=f"^{path} {FULL}"):
         file.append(b"," * 40)
     assert path.read_bytes() == before
     file.append(b"3")
@@ -94,8 +88,7 @@ def test_growing_file_stays_as_it_was_on_a_full_disk(tmp_path, limit, tail, room
     assert path.read_bytes() == b"[1, 23" + tail
 
 
-def test_file_that_has_no_room_for_its_beginning_is_none(tmp_path, limit):
-    limit(3)
-    with pytest.raises(OSError, match=f"^{tmp_path / 'a.txt'} {FULL}"):
+def test_file_that_has_no_room_for_its_beginning_is_none(tmp_path):
+    with files_limited_to(3), pytest.raises(OSError, match=f"^{tmp_path / 'a.txt'} {FULL}"):
         GrowingFile(tmp_path / "a.txt", b"[1, 2")
     assert list(tmp_path.iterdir()) == []

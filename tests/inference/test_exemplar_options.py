@@ -83,6 +83,20 @@ def test_exemplars_follow_frames_that_are_made_smaller(tmp_path):
         assert_found(segments, {1: GREEN, 2: BLUE, 3: RED}, t)
 
 
+@pytest.mark.parametrize(
+    ("exemplar", "message"),
+    [
+        (PointedOut(9, point=(400.0, 75.0)), r"400,75, pointed out in frame 9, .* 96 pixels wide"),
+        (PointedOut(0, box=(1.0, 70.0, 5.0, 99.0)), r"1,70,5,99, .* 64 pixels high"),
+        (PointedOut(0, point=(5.0, -1.0)), r"5,-1, .* 64 pixels high"),
+    ],
+)
+def test_what_lies_outside_of_the_frames_is_told_in_the_users_pixels(exemplar, message):
+    small = (SIZE[0] // 2, SIZE[1] // 2)
+    with pytest.raises(ValueError, match=message):
+        point_out(make_predictor(), [exemplar], original=SIZE, size=small)
+
+
 def test_masks_that_do_not_fit_are_named(tmp_path):
     path = write_mask(tmp_path / "m.png", np.ones((5, 6)))
     with pytest.raises(ValueError, match=r"m\.png is 6x5 pixels but the video is 96x64"):

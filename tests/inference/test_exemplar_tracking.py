@@ -290,6 +290,7 @@ def test_runs_are_alike_and_what_is_kept_does_not_grow():
         ({"mask": np.zeros(SIZE, dtype=bool)}, "at least one pixel"),
         ({"box": (5, 5, 5, 9)}, "left, top, right and bottom"),
         ({"point": (1, 2, 3)}, "give x and y"),
+        ({"point": (1, 2), "object_id": 0}, "objects count from 1"),
     ],
 )
 def test_bad_exemplars_are_refused(given, message):

@@ -1,7 +1,5 @@
 """Files that must not grow beyond a limit fail as on a full disk, early and late in a run."""
 
-from contextlib import contextmanager
-
 import numpy as np
 import pytest
 
@@ -12,8 +10,7 @@ from gvseg.inference.writers import FORMATS, WRITERS
 from tests.inference.output_files import num_frames_in
 from tests.inference.painted_video import COLORS
 from tests.inference.test_predictor import dataset, make_predictor  # noqa: F401
-
-resource = pytest.importorskip("resource", reason="limits of files are of Unix")
+from tests.limited_files import files_limited_to
 
 NUM_FRAMES = 40
 CELL = 4  # pixels
@@ -37,17 +34,6 @@ def writer_of(name, folder):
     if name == "frames":
         return OverlayWriter([PngFolder(folder / "frames")])
     return WRITERS[name](folder)
-
-
-@contextmanager
-def files_limited_to(num_bytes):
-    """Let no file grow beyond."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def run_within(num_bytes, writer):

@@ -4,8 +4,16 @@ import pytest
 from gvseg.inference.journal import Journal, decode_segments, encode_segments
 from gvseg.structures import FrameSegments
 from tests.inference.painted_video import crossing_video, true_segments
+from tests.limited_files import files_limited_to
 
 ABOUT = {"input": "a.mp4", "start": "0"}
+
+
+def begun(folder, about=ABOUT, **options):
+    """A journal at the beginning of a run."""
+    journal = Journal(folder, about, **options)
+    journal.begin()
+    return journal
 
 
 def assert_same(first, second):
@@ -59,7 +67,7 @@ def test_frame_without_segments_comes_back(as_map):
 
 def test_frames_up_to_the_last_state_are_found_again(tmp_path):
     frames = segments_of(6)
-    journal = Journal(tmp_path, ABOUT)
+    journal = begun(tmp_path)
     for segments in frames[:4]:
         journal.add(segments)
     journal.save({"ids": np.array([1, 2])})
@@ -81,31 +89,54 @@ def test_frames_up_to_the_last_state_are_found_again(tmp_path):
 
 
 def test_finished_run_leaves_a_report_alone(tmp_path):
-    journal = Journal(tmp_path, ABOUT)
+    journal = begun(tmp_path)
     journal.add(segments_of(1)[0])
     journal.finish({"frames": 1})
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
     assert Journal(tmp_path, ABOUT, resume=True).is_done
 
 
-def test_without_resume_everything_begins_anew(tmp_path):
-    journal = Journal(tmp_path, ABOUT)
+def test_a_run_that_was_stopped_is_not_written_over_by_mistake(tmp_path):
+    journal = begun(tmp_path)
     journal.add(segments_of(1)[0])
     journal.save({})
     journal.close()
-    assert Journal(tmp_path, ABOUT).num_frames == 0
-    Journal(tmp_path, ABOUT).finish({})
-    assert not Journal(tmp_path, ABOUT).is_done
+    with pytest.raises(ValueError, match=r"was stopped and can go on: .* --resume"):
+        Journal(tmp_path, ABOUT)
+    Journal(tmp_path, ABOUT, overwrite=True)  # and never begun: the model was missing, say
+    assert Journal(tmp_path, ABOUT, resume=True).num_frames == 1
+    anew = begun(tmp_path, overwrite=True)
+    assert anew.num_frames == 0
+    anew.close()
+    assert Journal(tmp_path, ABOUT, resume=True).num_frames == 0
+
+
+@pytest.mark.parametrize("is_finished", [False, True])
+def test_what_an_earlier_run_wrote_goes_and_nothing_else(tmp_path, is_finished):
+    (tmp_path / "frames").mkdir()
+    theirs = [tmp_path / "frames" / "notes.png", tmp_path / "00003.png"]
+    ours = [tmp_path / "frames" / "00003.png", tmp_path / "overlay.mp4"]
+    for path in (*theirs, *ours):
+        path.write_bytes(b"x")
+    journal = begun(tmp_path)
+    journal.note([tmp_path / "frames", tmp_path / "overlay.mp4"])
+    if is_finished:
+        journal.finish({}, [tmp_path / "frames", tmp_path / "overlay.mp4"])
+        assert not Journal(tmp_path, ABOUT).is_done
+    assert all(path.exists() for path in ours)
+    begun(tmp_path)
+    assert not any(path.exists() for path in ours)
+    assert all(path.exists() for path in theirs)
 
 
 def test_resume_without_an_earlier_run_begins(tmp_path):
-    journal = Journal(tmp_path / "new", ABOUT, resume=True)
+    journal = begun(tmp_path / "new", resume=True)
     assert (journal.num_frames, journal.is_done) == (0, False)
 
 
 @pytest.mark.parametrize("is_finished", [False, True])
 def test_another_run_is_not_resumed(tmp_path, is_finished):
-    journal = Journal(tmp_path, ABOUT)
+    journal = begun(tmp_path)
     if is_finished:
         journal.finish({})
     with pytest.raises(ValueError, match=r"its input was a\.mp4, now it is b\.mp4"):
@@ -113,7 +144,7 @@ def test_another_run_is_not_resumed(tmp_path, is_finished):
 
 
 def test_records_that_were_cut_off_are_named(tmp_path):
-    journal = Journal(tmp_path, ABOUT)
+    journal = begun(tmp_path)
     journal.add(segments_of(1)[0])
     journal.save({})
     journal.close()
@@ -124,22 +155,18 @@ def test_records_that_were_cut_off_are_named(tmp_path):
 
 
 def test_full_disk_is_told_and_leaves_the_state_before(tmp_path):
-    resource = pytest.importorskip("resource", reason="limits of files are of Unix")
-    journal = Journal(tmp_path, ABOUT)
+    journal = begun(tmp_path)
     for segments in segments_of(5):
         journal.add(segments)
     journal.save({"seen": np.arange(3)})
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     size = (tmp_path / ".run" / "frames.bin").stat().st_size
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, hard))
-    try:
-        with pytest.raises(OSError, match=r"frames\.bin cannot be written: File too large; make"):
+    full = "cannot be written: File too large; make"
+    with files_limited_to(size + 100):
+        with pytest.raises(OSError, match=rf"frames\.bin {full}"):
             journal.add(segments_of(1)[0])
-        with pytest.raises(OSError, match=r"state\.npz cannot be written: File too large; make"):
+        with pytest.raises(OSError, match=rf"state\.npz {full}"):
             journal.save({"seen": np.zeros(size)})
-        journal.close()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    journal.close()
     resumed = Journal(tmp_path, ABOUT, resume=True)
     assert resumed.state["seen"].tolist() == [0, 1, 2]
     for found, segments in zip(resumed.found(), segments_of(5), strict=True):

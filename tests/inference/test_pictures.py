@@ -47,6 +47,27 @@ def test_video_keeps_variable_time_stamps(tmp_path):
     np.testing.assert_allclose(read, stamps, atol=1e-4)
 
 
+@pytest.mark.parametrize("start", [0.0, 0.5])
+def test_video_begins_at_once(tmp_path, start):
+    """Also one that shows the part of a source from some seconds on."""
+    stamps = [start, start + 0.1, start + 0.3, start + 0.4]
+    write_all(VideoFile(tmp_path / "out.mp4"), 4, timestamps=stamps)
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        stamps = [frame.time for frame in container.decode(video=0)]
+    np.testing.assert_allclose(stamps, [0.0, 0.1, 0.3, 0.4], atol=1e-4)
+
+
+def test_video_can_be_played_after_every_frame_while_it_is_written(tmp_path):
+    sink = VideoFile(tmp_path / "out.mp4")
+    sink.open((48, 64), None)
+    for index in range(30):
+        sink.write(Frame(index, None, picture(index)), picture(index))
+        if index in (1, 2, 7, 29):
+            with av.open(str(tmp_path / "out.mp4")) as container:
+                assert sum(1 for _ in container.decode(video=0)) >= index
+    sink.close()
+
+
 def test_time_stamps_that_stand_still_move_on_by_a_tick(tmp_path):
     write_all(VideoFile(tmp_path / "out.mp4"), 4, rate=Fraction(25), timestamps=[0, 0, 0, 0.04])
     stamps = [frame.timestamp for frame in VideoSource(tmp_path / "out.mp4")]

@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from safetensors.torch import save_file
@@ -9,7 +10,9 @@ from detectron2.config import get_cfg
 from detectron2.data import MetadataCatalog
 
 from gvseg.config import add_gvseg_config
+from gvseg.inference.frames import OnBadFrame
 from gvseg.inference.predictor import VideoPredictor
+from gvseg.inference.sources import ImageSource
 from gvseg.inference.writers import build_writers
 from tests.inference.painted_video import LEGEND, ColorSegmenter, crossing_video
 from tests.tiny_model import FIVE_CLASSES, build_tiny, tiny_config
@@ -290,3 +293,11 @@ def test_model_of_other_classes_is_refused(num_classes, tmp_path):
     overrides = ("MODEL.SEM_SEG_HEAD.NUM_CLASSES", num_classes, "MODEL.WEIGHTS", str(weights))
     with pytest.raises(ValueError, match=rf"has {num_classes} classes .* has 5; name the dataset"):
         VideoPredictor(make_config(*overrides))
+
+
+def test_video_of_which_no_frame_can_be_used_is_told(tmp_path):
+    (tmp_path / "0.png").write_bytes(b"no image")
+    cv2.imwrite(str(tmp_path / "1.png"), crossing_video(1)[0])
+    source = ImageSource.from_folder(tmp_path, on_bad_frame=OnBadFrame.SKIP)
+    with pytest.raises(ValueError, match=r"gave no frame that can be used"):
+        make_predictor().run(source.only(range(1)))
