@@ -142,7 +142,12 @@ def check_exemplars(options: argparse.Namespace, source: FrameSource) -> None:
 
 
 def run(options: argparse.Namespace) -> Iterator[RunSummary]:
-    """Segment each input and write the results."""
+    """Segment each input and write the results; of several, one that fails does not stop the rest.
+
+    Raises:
+        ValueError: an option makes no sense, or inputs failed.
+        OSError: an input cannot be read, or a result written.
+    """
     cfg = build_config(options)
     if options.interactive:
         check_display()
@@ -161,6 +166,7 @@ def run(options: argparse.Namespace) -> Iterator[RunSummary]:
     ]
     predictor = VideoPredictor(cfg)
     progress = ProgressBar(sources)
+    failed: list[str] = []
     for source, writers, journal in zip(sources, prepared, journals, strict=True):
         if journal is not None and journal.is_done:
             say(f"{source.name} is done already; see {journal.report}.")
@@ -170,8 +176,16 @@ def run(options: argparse.Namespace) -> Iterator[RunSummary]:
         say(f"Segmenting {source.name}: {width}x{height} pixels{length}, on {cfg.MODEL.DEVICE}.")
         predictor.reset()
         is_new = journal is None or not journal.num_frames
-        frames = prepare(source, predictor, options, asks=options.interactive and is_new)
-        yield predictor.run(frames, [*writers, progress], journal=journal)
+        try:
+            frames = prepare(source, predictor, options, asks=options.interactive and is_new)
+            yield predictor.run(frames, [*writers, progress], journal=journal)
+        except (ValueError, OSError) as error:
+            if options.debug or len(sources) == 1:
+                raise
+            tell(error)
+            failed.append(source.name)
+    if failed:
+        raise ValueError(f"{len(failed)} of {len(sources)} inputs failed: {', '.join(failed)}.")
 
 
 def open_journal(
@@ -269,6 +283,11 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
+def tell(error: Exception) -> None:
+    """Write what went wrong to standard error, in one line."""
+    sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo and return the exit status: 0, 1 after an error, 130 when it is stopped."""
     options = parse_arguments(arguments)
@@ -286,7 +305,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         if options.debug:
             raise
-        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+        tell(error)
         return 1
     finally:
         signal.signal(signal.SIGTERM, previous)

@@ -250,6 +250,22 @@ def test_several_inputs_have_a_folder_each(demo, model, clip, tmp_path, capsys):
     assert capsys.readouterr().out.count("frames per second; ") == 3
 
 
+def test_an_input_that_fails_does_not_stop_the_others(demo, model, clip, tmp_path, capsys):
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for name in ("0.png", "1.png"):
+        (broken / name).write_bytes((clip / name).read_bytes())
+    (broken / "1.png").write_bytes(b"no image")
+    output = tmp_path / "result"
+    inputs = ["--input", str(broken), str(clip)]
+    assert demo.main([*inputs, "--output", str(output), "--formats", "json", *model]) == 1
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 2
+    assert "1.png" in errors[0]
+    assert errors[1] == "error: 1 of 2 inputs failed: broken."
+    assert len(frames_in(output / "clip")) == 12
+
+
 def test_part_of_the_frames_and_smaller_ones(demo, model, clip, tmp_path):
     output = tmp_path / "result"
     part = ["--start", "2", "--end", "10", "--every", "3", "--max-size", "48"]
