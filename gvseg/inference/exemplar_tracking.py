@@ -136,6 +136,21 @@ class ExemplarTracker:
                 self._num_read - 1,
             )
 
+    def warn_of_lost(self, found: set[int]) -> None:
+        """At the end of a video, log which objects were looked for and never found.
+
+        Args:
+            found: identities of those that were.
+        """
+        looked_for = {e.object_id for e in self.exemplars} - {e.object_id for e in self._waiting}
+        if lost := sorted(looked_for - found):
+            logger.warning(
+                "Pointed out but found in no frame: %s. MODEL.GVSEG.TEST.EXEMPLAR.MIN_SCORE is %g; "
+                "below it less likely ones are shown.",
+                ", ".join(f"object {object_id}" for object_id in lost),
+                self.min_score,
+            )
+
     def state(self) -> State:
         """Return all that is remembered, with the exemplars."""
         state = {

@@ -238,6 +238,8 @@ class VideoPredictor:
                 background.do(partial(self._write, writers, frame, segments))
                 num_frames += 1
                 identities.update(segments.ids[self._is_thing[segments.classes]].tolist())
+            if self._exemplars is not None:
+                self._exemplars.warn_of_lost(identities)
         if not num_frames:
             raise ValueError(f"{source.name} gave no frame that can be used.")
         summary = RunSummary(

@@ -182,8 +182,8 @@ def test_after_its_end_a_video_may_have_exemplars_in_any_frame(end):
 def test_exemplars_in_frames_that_do_not_come_are_told_of(window, caplog):
     """Frames 0, 2, 4, 6: number 3 is left out and 9 is beyond the end."""
     predictor = make_predictor(window)
-    for t in (0, 3, 6, 9):
-        predictor.add_exemplar(**exemplar("point", GREEN, t), frame_index=t)
+    for t, color in ((0, RED), (3, GREEN), (6, BLUE), (9, GREEN)):
+        predictor.add_exemplar(**exemplar("point", color, t), frame_index=t)
     images = [frame(t) for t in range(8)]
     source = select_frames(ArraySource(images), start=0, end=None, every=2)
     with caplog.at_level("WARNING"):
@@ -192,6 +192,20 @@ def test_exemplars_in_frames_that_do_not_come_are_told_of(window, caplog):
     assert record.getMessage() == (
         "Objects were pointed out in frames that the video did not have: object 2 in frame 3, "
         "object 4 in frame 9. Its last frame was 6."
+    )
+
+
+def test_objects_that_were_never_found_are_told_of(caplog):
+    """No probability of the segmenter is 1, but a mask that was given stands."""
+    predictor = make_predictor(3, MIN_SCORE=1.0)
+    predictor.add_exemplar(**exemplar("point", GREEN, 1), frame_index=1)
+    predictor.add_exemplar(**exemplar("mask", BLUE, 2), frame_index=2)
+    with caplog.at_level("WARNING"):
+        run(predictor, 5)
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "Pointed out but found in no frame: object 1. MODEL.GVSEG.TEST.EXEMPLAR.MIN_SCORE is 1; "
+        "below it less likely ones are shown."
     )
 
 
