@@ -102,8 +102,8 @@ class Journal:
                 if before.get(name) != value:
                     raise ValueError(
                         f"The run in {path.parent} cannot be resumed: its {name} was "
-                        f"{before.get(name)}, now it is {value}. Repeat its command, or leave out "
-                        "--resume to begin anew."
+                        f"{before.get(name)}, now it is {value}. Repeat its command, or begin anew "
+                        "with --overwrite in place of --resume."
                     )
 
     def _read_state(self) -> None:
@@ -114,7 +114,9 @@ class Journal:
             state = dict(arrays)
         self.num_frames, self._size = state.pop("journal").tolist()
         if self._records.stat().st_size < self._size:
-            raise ValueError(f"{self._records} is cut off; leave out --resume to begin anew.")
+            raise ValueError(
+                f"{self._records} is cut off; begin anew with --overwrite in place of --resume."
+            )
         self.state = state
 
     @property
@@ -181,6 +183,8 @@ def _remove_files(report: Path, folder: Path) -> None:
         return
     for name in json.loads(report.read_text(encoding="utf-8")).get("files", ()):
         path = folder / name
+        if not path.resolve().is_relative_to(folder.resolve()):
+            continue  # no run writes there
         if not path.is_dir():
             path.unlink(missing_ok=True)
             continue

@@ -209,7 +209,8 @@ class VideoPredictor:
             ValueError: the task is evs, and no exemplar was given; or the video has no frame, or is
                 not that of the journal.
         """
-        if self._exemplars is not None and not self._exemplars.exemplars:
+        is_resumed = journal is not None and journal.num_frames > 0  # with the objects it had
+        if self._exemplars is not None and not self._exemplars.exemplars and not is_resumed:
             raise ValueError("No object is pointed out; call add_exemplar() first.")
         source = open_source(source)
         video = VideoInfo(
@@ -267,7 +268,7 @@ class VideoPredictor:
                 if frame is None or frame.index != segments.frame_index:
                     raise ValueError(
                         f"The video ends or has gaps before frame {segments.frame_index}, which "
-                        "the run to be resumed had; leave out --resume to begin anew."
+                        "the run to be resumed had; begin anew with --overwrite instead."
                     )
                 recent.append(frame)
                 yield frame, segments

@@ -9,6 +9,7 @@ from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.modeling import META_ARCH_REGISTRY
 
+from gvseg.inference import journal
 from gvseg.inference.exemplar_options import PointedOut
 from tests.demo.test_demo import error_line, frames_in
 from tests.inference.followed_video import ColorFollower
@@ -67,6 +68,42 @@ def test_objects_picked_with_the_mouse_are_followed(demo, follower, clip, tmp_pa
     frames = frames_in(output)
     assert [frame["frame_index"] for frame in frames] == list(range(2, 12))
     assert all(len(frame["segments"]) == 1 for frame in frames)
+
+
+def test_objects_picked_with_the_mouse_are_not_asked_for_again(
+    demo, follower, clip, tmp_path, monkeypatch
+):
+    def follow(limit):
+        monkeypatch.setattr(FollowingSegmenter, "segment_clip", stop_after(limit))
+
+    def stop_after(limit):
+        seen = []
+
+        def segment(segmenter, frames, requests=()):
+            if len(seen) == limit:
+                raise KeyboardInterrupt
+            seen.append(1)
+            return ColorFollower.segment_clip(segmenter, frames, requests)
+
+        return segment
+
+    picked = []
+
+    def pick(frame):
+        picked.append(frame.index)
+        return [PointedOut(frame.index, box=(42, 46, 50, 50))]
+
+    monkeypatch.setattr(journal, "SECONDS_BETWEEN_STATES", 0.0)
+    monkeypatch.setattr(demo, "check_display", lambda: None)
+    monkeypatch.setattr(demo, "pick", pick)
+    output = tmp_path / "result"
+    command = ["--input", str(clip), "--output", str(output), "--formats", "json", "--interactive"]
+    follow(limit=5)
+    assert demo.main([*command, *follower]) == 130
+    follow(limit=None)
+    assert demo.main([*command, *follower, "--resume"]) == 0
+    assert picked == [0]
+    assert [len(frame["segments"]) for frame in frames_in(output)] == [1] * 12
 
 
 def test_objects_have_to_be_pointed_out(demo, follower, clip, tmp_path, capsys):

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -171,3 +173,13 @@ def test_full_disk_is_told_and_leaves_the_state_before(tmp_path):
     assert resumed.state["seen"].tolist() == [0, 1, 2]
     for found, segments in zip(resumed.found(), segments_of(5), strict=True):
         assert_same(found, segments)
+
+
+def test_a_report_does_not_take_away_what_lies_elsewhere(tmp_path):
+    precious = tmp_path / "precious.mp4"
+    precious.write_bytes(b"x")
+    (tmp_path / "out").mkdir()
+    names = ["../precious.mp4", str(precious)]
+    (tmp_path / "out" / "run.json").write_text(json.dumps({"files": names}))
+    begun(tmp_path / "out")
+    assert precious.exists()
