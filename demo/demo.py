@@ -8,7 +8,7 @@ Without arguments it segments the bundled clip with the bundled model. `demo/REA
 from __future__ import annotations
 
 import argparse
-import hashlib
+import json
 import logging
 import signal
 import sys
@@ -28,17 +28,19 @@ with warnings.catch_warnings():
     import gvseg
     from gvseg.config import load_config
     from gvseg.inference.command_line import build_parser
-    from gvseg.inference.exemplar_options import point_out
+    from gvseg.inference.exemplar_options import check_exemplars, point_out
     from gvseg.inference.frame_selection import first_frames, peek, select_frames, shrink_frames
     from gvseg.inference.frames import Frame, OnBadFrame
     from gvseg.inference.journal import Journal
     from gvseg.inference.picking import check_display, pick
     from gvseg.inference.predictor import RunSummary, VideoPredictor
     from gvseg.inference.raw_video import RawVideoSource
+    from gvseg.inference.runner_settings import RunnerSettings
     from gvseg.inference.sources import FrameSource, open_source
     from gvseg.inference.video_info import VideoInfo
     from gvseg.inference.writers import build_writers
     from gvseg.structures import FrameSegments
+    from gvseg.tasks import Task
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIP = ROOT / "demo/data/pedestrians.mp4"
@@ -66,7 +68,7 @@ class ProgressBar:
         lengths = [source.num_frames for source in sources]
         known = [length for length in lengths if length is not None]
         total = sum(known) if len(known) == len(lengths) else None
-        self._bar = tqdm(total=total, unit="frame", disable=None)
+        self._bar = tqdm(total=total, unit=" frames", disable=None)
 
     def open(self, video: VideoInfo) -> None:
         self._num_opened += 1
@@ -129,8 +131,21 @@ def open_input(name: str, options: argparse.Namespace) -> FrameSource:
     return source if options.max_frames is None else first_frames(source, options.max_frames)
 
 
-def check_exemplars(options: argparse.Namespace, source: FrameSource) -> None:
-    """Raise a ValueError unless exemplars are in frames that are read."""
+def check_objects(options: argparse.Namespace, source: FrameSource, task: Task) -> None:
+    """Raise an error unless objects are pointed out where they can be, and the task follows them.
+
+    It comes before the model is loaded and anything is written.
+    """
+    is_asked = bool(options.exemplars) or options.interactive
+    if is_asked and task is not Task.EVS:
+        raise ValueError(
+            f"Only a model of the task evs follows objects that are pointed out, and "
+            f"MODEL.GVSEG.TASK is {task.value}; choose its --config-file and --weights."
+        )
+    if not is_asked and task is Task.EVS:
+        raise ValueError(
+            "No object is pointed out; give --point, --box, --mask or --interactive."
+        )
     num_frames = sys.maxsize if source.num_frames is None else source.num_frames
     stop = min(options.start + num_frames * options.every, sys.maxsize)
     for exemplar in options.exemplars:
@@ -139,6 +154,7 @@ def check_exemplars(options: argparse.Namespace, source: FrameSource) -> None:
                 f"An object is pointed out in frame {exemplar.frame_index}, which is not among "
                 "those that --start, --end, --every and --max-frames take."
             )
+    check_exemplars(options.exemplars, source.size)
 
 
 def run(options: argparse.Namespace) -> Iterator[RunSummary]:
@@ -154,7 +170,10 @@ def run(options: argparse.Namespace) -> Iterator[RunSummary]:
     if (options.exemplars or options.interactive) and len(options.input) > 1:
         raise ValueError("Objects are pointed out in one input; give the others runs of their own.")
     sources = [open_input(name, options) for name in options.input]
-    check_exemplars(options, sources[0])
+    check_objects(options, sources[0], RunnerSettings.from_config(cfg).task)
+    originals = [source.size for source in sources]
+    if options.max_size is not None:
+        sources = [shrink_frames(source, options.max_size) for source in sources]
     formats = formats_of(options)
     folders = output_folders(options.output, sources)
     prepared = [
@@ -167,17 +186,19 @@ def run(options: argparse.Namespace) -> Iterator[RunSummary]:
     predictor = VideoPredictor(cfg)
     progress = ProgressBar(sources)
     failed: list[str] = []
-    for source, writers, journal in zip(sources, prepared, journals, strict=True):
+    runs = zip(sources, originals, prepared, journals, strict=True)
+    for source, original, writers, journal in runs:
         if journal is not None and journal.is_done:
             say(f"{source.name} is done already; see {journal.report}.")
             continue
         length = "" if source.num_frames is None else f", {source.num_frames} frames"
-        height, width = source.size
+        height, width = original
         say(f"Segmenting {source.name}: {width}x{height} pixels{length}, on {cfg.MODEL.DEVICE}.")
         predictor.reset()
         is_new = journal is None or not journal.num_frames
         try:
-            frames = prepare(source, predictor, options, asks=options.interactive and is_new)
+            point_out(predictor, options.exemplars, original=original, size=source.size)
+            frames = ask(source, predictor) if options.interactive and is_new else source
             yield predictor.run(frames, [*writers, progress], journal=journal)
         except (ValueError, OSError) as error:
             if options.debug or len(sources) == 1:
@@ -213,9 +234,20 @@ def open_journal(
             for exemplar in options.exemplars
         ],
         "weights": fingerprint(Path(cfg.MODEL.WEIGHTS)),
-        "config": hashlib.sha256(same.dump().encode()).hexdigest(),
+        "config": entries(same),
     }
     return Journal(folder, about, resume=options.resume, overwrite=options.overwrite)
+
+
+def entries(cfg: CfgNode, prefix: str = "") -> dict[str, object]:
+    """Return the values of a config by their whole key, as JSON has them."""
+    found: dict[str, object] = {}
+    for key, value in cfg.items():
+        if isinstance(value, CfgNode):
+            found |= entries(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = json.loads(json.dumps(value))
+    return found
 
 
 def fingerprint(path: Path) -> str:
@@ -226,24 +258,10 @@ def fingerprint(path: Path) -> str:
     return f"{path.absolute()}, {about.st_size} bytes of {about.st_mtime:.0f}"
 
 
-def prepare(
-    source: FrameSource, predictor: VideoPredictor, options: argparse.Namespace, *, asks: bool
-) -> FrameSource:
-    """Return the frames at the size that is asked for, with their objects pointed out.
-
-    Args:
-        source: of the original frames.
-        predictor: is told of the objects.
-        options: of the command line.
-        asks: whether the user picks objects.
-    """
-    original = source.size
-    if options.max_size is not None:
-        source = shrink_frames(source, options.max_size)
-    point_out(predictor, options.exemplars, original=original, size=source.size)
-    if asks:
-        first, source = peek(source)
-        point_out(predictor, pick(first), original=source.size, size=source.size)
+def ask(source: FrameSource, predictor: VideoPredictor) -> FrameSource:
+    """Let the user pick objects in the first frame, tell the predictor, and return all frames."""
+    first, source = peek(source)
+    point_out(predictor, pick(first), original=source.size, size=source.size)
     return source
 
 
@@ -279,13 +297,13 @@ def describe(summary: RunSummary) -> str:
 
 def say(text: str) -> None:
     """Write a line to standard output at once."""
-    sys.stdout.write(f"{text}\n")
+    tqdm.write(text, file=sys.stdout)  # above the bar
     sys.stdout.flush()
 
 
 def tell(error: Exception) -> None:
     """Write what went wrong to standard error, in one line."""
-    sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+    tqdm.write(f"error: {' '.join(str(error).split())}", file=sys.stderr)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -55,6 +55,14 @@ def parse_exemplar(kind: str, text: str) -> PointedOut:
     return PointedOut(int(frame), box=numbers)
 
 
+def check_exemplars(exemplars: Iterable[PointedOut], size: tuple[int, int]) -> None:
+    """Raise what `point_out` would raise over frames of a size (height, width), without a model."""
+    for exemplar in exemplars:
+        _check_inside(exemplar, size)
+        if exemplar.mask_file is not None:
+            _read_ids(exemplar.mask_file, size)
+
+
 def point_out(
     predictor: VideoPredictor,
     exemplars: Iterable[PointedOut],
@@ -116,16 +124,22 @@ def read_masks(
         OSError: it is no image.
         ValueError: it has colour channels, another size than the frames, or no object.
     """
+    values, found = _read_ids(path, original)
+    for value in found:
+        mask = (values == value).astype(np.uint8)
+        resized = cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST)
+        yield resized.astype(bool)
+
+
+def _read_ids(path: Path, size: tuple[int, int]) -> tuple[np.ndarray, list[int]]:
+    """Return an image of objects, (H, W), and which of its values stand for one."""
     values = read_id_image(path, "Mask")
-    if values.shape != original:
-        given, wanted = (f"{width}x{height}" for height, width in (values.shape, original))
+    if values.shape != size:
+        given, wanted = (f"{width}x{height}" for height, width in (values.shape, size))
         raise ValueError(f"Mask {path} is {given} pixels but the video is {wanted}.")
     found = [value for value in np.unique(values).tolist() if value]
     if len(found) > 1:
         found = [value for value in found if value != WHOLE_VOID]
     if not found:
         raise ValueError(f"Mask {path} is 0 everywhere, so it points out nothing.")
-    for value in found:
-        mask = (values == value).astype(np.uint8)
-        resized = cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST)
-        yield resized.astype(bool)
+    return values, found

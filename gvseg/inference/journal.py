@@ -101,9 +101,9 @@ class Journal:
             for name, value in self._about.items():
                 if before.get(name) != value:
                     raise ValueError(
-                        f"The run in {path.parent} cannot be resumed: its {name} was "
-                        f"{before.get(name)}, now it is {value}. Repeat its command, or begin anew "
-                        "with --overwrite in place of --resume."
+                        f"The run in {self.report.parent} cannot be resumed: its "
+                        f"{_difference(name, before.get(name), value)}. Repeat its command, or "
+                        "begin anew with --overwrite in place of --resume."
                     )
 
     def _read_state(self) -> None:
@@ -175,6 +175,14 @@ class Journal:
         write_json(self.report, self._about | dict(summary) | self._listed(files))
         shutil.rmtree(self._folder)
         self.is_done = True
+
+
+def _difference(name: str, before: Any, now: Any) -> str:
+    """Say what was otherwise; of mappings, the first entry that differs."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        key = next(key for key in (*before, *now) if before.get(key) != now.get(key))
+        return _difference(key, before.get(key), now.get(key))
+    return f"{name} was {before}, now it is {now}"
 
 
 def _remove_files(report: Path, folder: Path) -> None:

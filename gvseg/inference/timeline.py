@@ -135,10 +135,11 @@ def draw_timeline(
     left = MARGIN + BAR + 6 + widest + MARGIN
     top = MARGIN + ROW + 4
     bottom = top + ROW * len(rows)
-    size = (left + CHART_WIDTH + 3 * MARGIN, bottom + ROW + MARGIN)
+    size = (left + CHART_WIDTH + 3 * MARGIN, bottom + 2 * ROW + MARGIN)
     canvas = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(canvas)
     draw.text((MARGIN, MARGIN), title, INK, font)
+    draw.text((left + CHART_WIDTH / 2, bottom + ROW + 6), "frame", INK, font, anchor="ma")
     num_frames = frames[2]
     for tick in _ticks(num_frames):
         x = left + tick * CHART_WIDTH / num_frames

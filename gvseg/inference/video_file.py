@@ -121,7 +121,7 @@ def _decode(
             if time is not None:
                 order.send(time)
             elif not packet.size and (cut := _cut_time(container)) is not None:
-                ending = "is missing: the file is cut off there"
+                ending = "or one soon after it is missing: the file is cut off there"
                 order.end_before(cut)
             try:
                 frames = packet.decode()

@@ -106,6 +106,22 @@ def test_objects_picked_with_the_mouse_are_not_asked_for_again(
     assert [len(frame["segments"]) for frame in frames_in(output)] == [1] * 12
 
 
-def test_objects_have_to_be_pointed_out(demo, follower, clip, tmp_path, capsys):
-    assert demo.main(["--input", str(clip), "--output", str(tmp_path / "r"), *follower]) == 1
-    assert "No object is pointed out" in error_line(capsys)
+@pytest.mark.parametrize(
+    ("objects", "message"),
+    [
+        ([], "No object is pointed out; give --point"),
+        (["--mask", "{0}/small.png"], "small.png is 8x6 pixels but the video is 96x64"),
+        (["--mask", "{0}/none.png"], "none.png"),
+        (["--every", "2", "--box", "1,1,9,9@3"], "in frame 3, which is not among those"),
+        (["--point", "400,4"], "400,4, pointed out in frame 0, lies outside"),
+    ],
+)
+def test_wrong_objects_are_told_before_the_model_is_loaded(
+    demo, follower, clip, tmp_path, capsys, monkeypatch, objects, message
+):
+    monkeypatch.delattr(demo, "VideoPredictor")
+    cv2.imwrite(str(tmp_path / "small.png"), np.ones((6, 8), np.uint8))
+    objects = [word.format(tmp_path) for word in objects]
+    command = ["--input", str(clip), "--output", str(tmp_path / "result"), *objects, *follower]
+    assert demo.main(command) == 1
+    assert message in error_line(capsys)

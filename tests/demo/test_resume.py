@@ -79,7 +79,7 @@ def test_inputs_that_are_done_are_left_alone(demo, model, clip, tmp_path, interr
     [
         (["--every", "2"], "its every was 1, now it is 2"),
         (["--formats", "csv"], "its formats was"),
-        (["--opts", "MODEL.LINKER.MAX_AGE", "3"], "its config was"),
+        (["--opts", "MODEL.LINKER.MAX_AGE", "3"], "its MODEL.LINKER.MAX_AGE was 10, now it is 3"),
     ],
 )
 def test_another_command_is_not_resumed(

@@ -71,7 +71,7 @@ def test_of_many_identities_those_seen_longest_are_drawn(tmp_path):
     path = tmp_path / "tracks.png"
     write(path, [dict.fromkeys(range(1, 2 + frame), 0) for frame in range(80)])
     height = Image.open(path).size[1]
-    assert (height - 2 * MARGIN - 2 * ROW) // ROW == MOST_ROWS
+    assert (height - 2 * MARGIN - 3 * ROW) // ROW == MOST_ROWS
     assert row_colors(path, 0, 80)[0] == COLORS[0]  # identity 1, the longest
 
 

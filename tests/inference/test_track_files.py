@@ -157,6 +157,12 @@ def test_coco_panoptic_names_each_colour_once(tmp_path):
         values, areas = np.unique(pixels @ (1, 256, 65536), return_counts=True)
         listed = {info["id"]: info["area"] for info in annotation["segments_info"]}
         assert listed == {v: a for v, a in zip(values, areas, strict=True) if v}
+        truth = segments_of(image["id"] - 1)
+        is_seen = [truth.mask(position).any() for position in range(len(truth))]
+        assert [info.get("instance_id") for info in annotation["segments_info"]] == [
+            int(truth.ids[position]) if LEGEND.is_thing[truth.classes[position]] else None
+            for position in np.flatnonzero(is_seen)
+        ]
 
 
 def test_stuff_is_no_track(tmp_path):

@@ -5,7 +5,7 @@
     <folder>/pred.json                      annotations: of each frame, its segments and their
                                             categories, in VIPSeg by video
 
-A segment keeps its number throughout a video.
+A segment keeps its number throughout a video; `instance_id` is the identity of a thing.
 """
 
 from __future__ import annotations
@@ -86,20 +86,19 @@ class PanopticImages:
         # Position -1 is void and so reads the last entry.
         write_rgb_values(path, np.append(numbers, 0)[front])
         areas = np.bincount(front.ravel() + 1, minlength=len(numbers) + 1)[1:]
-        return {
-            "image_id": path.stem,
-            "file_name": path.name,
-            "segments_info": [
-                {
-                    "id": int(numbers[position]),
-                    "category_id": self._category_ids[segments.classes[position]],
-                    "area": int(areas[position]),
-                    "iscrowd": 0,
-                }
-                # The official scripts stop at a segment that has no pixel.
-                for position in np.flatnonzero(areas)
-            ],
-        }
+        listed = []
+        for position in np.flatnonzero(areas):  # official scripts stop at a segment without pixels
+            class_index = segments.classes[position]
+            about = {
+                "id": int(numbers[position]),
+                "category_id": self._category_ids[class_index],
+                "area": int(areas[position]),
+                "iscrowd": 0,
+            }
+            if self._is_thing[class_index]:
+                about["instance_id"] = int(segments.ids[position])  # as in the other files
+            listed.append(about)
+        return {"image_id": path.stem, "file_name": path.name, "segments_info": listed}
 
 
 class PanopticWriter:
