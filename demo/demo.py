@@ -143,9 +143,7 @@ def check_objects(options: argparse.Namespace, source: FrameSource, task: Task) 
             f"MODEL.GVSEG.TASK is {task.value}; choose its --config-file and --weights."
         )
     if not is_asked and task is Task.EVS:
-        raise ValueError(
-            "No object is pointed out; give --point, --box, --mask or --interactive."
-        )
+        raise ValueError("No object is pointed out; give --point, --box, --mask or --interactive.")
     num_frames = sys.maxsize if source.num_frames is None else source.num_frames
     stop = min(options.start + num_frames * options.every, sys.maxsize)
     for exemplar in options.exemplars:

@@ -177,7 +177,7 @@ class Journal:
         self.is_done = True
 
 
-def _difference(name: str, before: Any, now: Any) -> str:
+def _difference(name: str, before: object, now: object) -> str:
     """Say what was otherwise; of mappings, the first entry that differs."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         key = next(key for key in (*before, *now) if before.get(key) != now.get(key))

@@ -278,7 +278,8 @@ def test_cut_file_with_frames_out_of_order_ends_before_the_first_that_may_be_mis
     num_whole = sum(packet.pos + packet.size <= size for packet in packets)
     path.write_bytes(path.read_bytes()[:size])
     shown, error = read_up_to_the_error(path)
-    assert error == f"Frame {len(shown)} of {path} or one soon after it is missing: the file is cut off there."
+    lost = f"Frame {len(shown)} of {path} or one soon after it"
+    assert error == f"{lost} is missing: the file is cut off there."
     assert num_whole - 2 <= len(shown) <= num_whole  # two are stored early for others
     assert indices(shown) == list(range(len(shown)))
     assert_shown_as_filmed(shown)
