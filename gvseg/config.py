@@ -359,6 +359,7 @@ def _add_contrastive(gvseg: CfgNode) -> None:
     gvseg.CONTRASTIVE = CfgNode()  # task-oriented contrastive learning (GvSeg, Eq. 10)
     contrastive = gvseg.CONTRASTIVE
     contrastive.ENABLED = False
+    contrastive.EMBED_HEAD = True  # what links clips is learnt apart from class and mask
     contrastive.TAU = 0.2  # change of shape and position below which views of an object are alike
     contrastive.DISTANT = "negative"  # what the other views of the object are, or "ignored"
     contrastive.CLASS_SAMPLES = "dataset"  # what stuff meets: queues, its own "video", or the

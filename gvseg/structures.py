@@ -45,6 +45,8 @@ class TubePrediction:
     # In training, once found: positions of matched queries and of their targets for each clip.
     matches: list[tuple[Tensor, Tensor]] | None = None
     features: Tensor | None = None  # (B, T, C, h, w) that queries were read from
+    # (B, Q, C), queries after the last layer, normalised. None where query_embeds are these.
+    contents: Tensor | None = None
     # What was read of the objects that exemplars point out; their queries come first in each clip.
     objects: Sequence[ObjectFeatures | None] = ()
 

@@ -28,6 +28,7 @@ from gvseg.modeling.task_oriented.query_init import (
     TaskOrientedQueries,
 )
 from gvseg.structures import TubePrediction
+from gvseg.tasks import model_task
 
 
 class DecoderLayer(nn.Module):
@@ -73,19 +74,24 @@ class DecoderLayer(nn.Module):
 
 
 class PredictionHead(nn.Module):
-    """Class logits and mask kernels of each query."""
+    """Class logits, mask kernels and, where wanted, link embeddings of each query.
 
-    def __init__(self, *, embed_dim: int, mask_dim: int, num_columns: int) -> None:
+    Args:
+        embed_dim: of queries.
+        mask_dim: of kernels.
+        num_columns: of class logits.
+        has_link: whether clips are linked by an embedding of its own. Objects of one class and look
+            are to share their class and kernel but not what links them.
+    """
+
+    def __init__(
+        self, *, embed_dim: int, mask_dim: int, num_columns: int, has_link: bool = False
+    ) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(embed_dim)
         self.classes = nn.Linear(embed_dim, num_columns)
-        self.kernel = nn.Sequential(
-            nn.Linear(embed_dim, embed_dim),
-            nn.ReLU(),
-            nn.Linear(embed_dim, embed_dim),
-            nn.ReLU(),
-            nn.Linear(embed_dim, mask_dim),
-        )
+        self.kernel = _perceptron(embed_dim, mask_dim)
+        self.link = _perceptron(embed_dim, embed_dim) if has_link else None
 
     def forward(self, queries: Tensor) -> tuple[Tensor, Tensor]:
         """Return normalised queries (B, Q, C) and the kernels (B, Q, C') of their masks."""
@@ -107,14 +113,24 @@ class PredictionHead(nn.Module):
         return chosen.masked_fill(columns < 0, float("-inf"))
 
 
+def _perceptron(embed_dim: int, out_dim: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(embed_dim, embed_dim),
+        nn.ReLU(),
+        nn.Linear(embed_dim, embed_dim),
+        nn.ReLU(),
+        nn.Linear(embed_dim, out_dim),
+    )
+
+
 class QueryDecoder(nn.Module):
     """Turn queries into tubes by reading the pixel features level after level.
 
     Args:
         in_channels: of the three feature levels.
         queries: gives the queries that the first layer starts from; see `query_init`.
-        head: `mask_dim`, channels of the mask features, and `num_columns` of the class head: one
-            for each class and, for each label set, one for "no object".
+        head: `mask_dim`, channels of the mask features, `num_columns` of the class head: one for
+            each class and, for each label set, one for "no object"; and `has_link`.
         num_layers: decoder layers; one prediction more is made, of the first queries.
         layer: options of `DecoderLayer`, among them `embed_dim`.
         position_dims: 2 for the encoding of the image model, 3 to encode time too.
@@ -161,6 +177,9 @@ class QueryDecoder(nn.Module):
     def from_config(cls, cfg: CfgNode) -> dict:
         former = cfg.MODEL.MASK_FORMER
         head = cfg.MODEL.SEM_SEG_HEAD
+        contrastive = cfg.MODEL.GVSEG.CONTRASTIVE
+        task = model_task(cfg.MODEL.GVSEG.TASK)
+        has_things = task is None or task.has_instances
         attention_mask = cfg.MODEL.GVSEG.ATTENTION_MASK
         if attention_mask not in ("resample_features", "resample_masks"):
             raise ValueError(
@@ -177,6 +196,7 @@ class QueryDecoder(nn.Module):
             "head": {
                 "mask_dim": head.MASK_DIM,
                 "num_columns": LabelSets.from_config(cfg).num_columns,
+                "has_link": contrastive.ENABLED and contrastive.EMBED_HEAD and has_things,
             },
             "num_layers": former.DEC_LAYERS - 1,
             "layer": {
@@ -262,7 +282,10 @@ class QueryDecoder(nn.Module):
         embeds, kernels = self.head(queries)
         mask_logits = masks(embeds, kernels, mask_features)
         class_logits = self.head.class_logits(embeds, columns)
-        return TubePrediction(class_logits, mask_logits, embeds, frame_sizes, intermediate)
+        prediction = TubePrediction(class_logits, mask_logits, embeds, frame_sizes, intermediate)
+        if self.head.link is not None:
+            prediction.query_embeds, prediction.contents = self.head.link(embeds), embeds
+        return prediction
 
     def _tokens(self, levels: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Flatten levels to (B, T*h*w, C): what is read, and the same with positions added."""

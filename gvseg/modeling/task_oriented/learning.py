@@ -169,7 +169,10 @@ class TaskOrientedLearning(nn.Module):
             if self.contrast.queues is None:
                 of_classes = self._videos(clips, extra, of_things=False)
             contrastive, scalars = self.contrast(things, classes, embeds, peers, of_classes)
-            losses |= contrastive
+            # A head of link embeddings is to take part in each step, as for no sample with things
+            # it would not: DistributedDataParallel wants all parameters to.
+            idle = 0 * clips.prediction.query_embeds.sum()
+            losses |= {name: loss + idle for name, loss in contrastive.items()}
             if has_event_storage():
                 values = {name: float(value) for name, value in scalars.items()}
                 # Without any pair there is no rate.
@@ -203,10 +206,10 @@ class TaskOrientedLearning(nn.Module):
         """Find the queries that stand for semantic classes.
 
         Returns:
-            their classes (M,) and embeddings (M, C), and beside each the classes of its label set
+            their classes (M,) and contents (M, C), and beside each the classes of its label set
             that its task does not tell apart (K,) bool; all in rows of class memories.
         """
-        embeds_of_clips = clips.prediction.query_embeds
+        embeds_of_clips = _contents(clips.prediction)
         classes, embeds, peers = [], [embeds_of_clips[:, :0].flatten(0, 1)], []
         device = embeds_of_clips.device
         matches = self.match(clips.prediction, clips.targets)
@@ -260,12 +263,19 @@ class TaskOrientedLearning(nn.Module):
         queries, matched = (positions.to(target.ids.device) for positions in match)
         is_wanted = (target.ids[matched] >= 0) == of_things
         queries, matched = queries[is_wanted], matched[is_wanted]
+        # Things are told apart by what links them, classes by what makes their segments.
+        embeds = part.prediction.query_embeds if of_things else _contents(part.prediction)
         return View(
-            embeds=part.prediction.query_embeds[index, queries],
+            embeds=embeds[index, queries],
             ids=(target.ids if of_things else target.classes)[matched],
             descriptors=self._describe(target)[matched] if of_things else None,
             is_anchor=is_anchor,
         )
+
+
+def _contents(prediction: TubePrediction) -> Tensor:
+    """Return the queries after the last layer, (B, Q, C)."""
+    return prediction.query_embeds if prediction.contents is None else prediction.contents
 
 
 def _lacks_frame_beside(cfg: CfgNode) -> bool:

@@ -141,3 +141,42 @@ def test_a_learnt_projection_of_descriptors_is_that_of_cues_alone():
     model = build_whole("vis", "MODEL.GVSEG.DESCRIPTOR.PROJECT", "linear").train()
     sum(model([task_sample("vis")]).values()).backward()
     assert [name for name, p in model.named_parameters() if p.grad is None] == []
+
+
+def test_what_links_things_is_learnt_apart_from_their_classes_and_masks():
+    model = build_whole("vis").train()
+    losses = model([task_sample("vis")])
+    head = model.query_decoder.head
+    parameters = [*head.link.parameters(), head.classes.weight, head.kernel[0].weight]
+    *of_link, classes, kernel = torch.autograd.grad(
+        losses["loss_contrast_thing"], parameters, retain_graph=True, allow_unused=True
+    )
+    assert all(gradient.any() for gradient in of_link)
+    assert classes is None
+    assert kernel is None
+    others = sum(loss for name, loss in losses.items() if "contrast" not in name)
+    *of_link, classes, kernel = torch.autograd.grad(others, parameters, allow_unused=True)
+    assert of_link == [None] * len(of_link)
+    assert classes.any()
+    assert kernel.any()
+
+
+def test_a_step_without_things_leaves_no_parameter_out():
+    """DistributedDataParallel waits for the gradient of every one."""
+    model = build_whole("mixed", "MODEL.BACKBONE.FREEZE_AT", "0").train()
+    sum(model([task_sample("vss")]).values()).backward()
+    left_out = [name for name, value in model.named_parameters() if value.grad is None]
+    assert left_out == []
+    assert not any(value.grad.any() for value in model.query_decoder.head.link.parameters())
+
+
+@pytest.mark.parametrize(
+    ("task", "override"), [("vss", "True"), ("vis", "False")], ids=["classes", "not wanted"]
+)
+def test_without_a_head_of_their_own_queries_are_what_links_clips(task, override):
+    model = build_whole(task, "MODEL.GVSEG.CONTRASTIVE.EMBED_HEAD", override).eval()
+    assert model.query_decoder.head.link is None
+    prediction = model([task_sample(task)])
+    assert prediction.contents is None
+    # Layer normalisation made them, its weights being new.
+    torch.testing.assert_close(prediction.query_embeds.mean(2), torch.zeros(1, 7))
