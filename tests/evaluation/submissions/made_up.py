@@ -10,6 +10,7 @@ import numpy as np
 from gvseg.data.benchmark import Benchmark, Record, annotated_frames, get_benchmark
 from gvseg.data.synthetic.formats import get_format
 from gvseg.data.synthetic.scene import make_videos
+from gvseg.evaluation.overlaps import take_segments
 from gvseg.evaluation.protocols import METRICS, VideoMetric
 from gvseg.evaluation.submissions import submission_format
 from gvseg.structures import FrameSegments
@@ -125,20 +126,7 @@ def _scores_of(ids: np.ndarray) -> np.ndarray:
 
 def without(segments: FrameSegments, dropped: np.ndarray) -> FrameSegments:
     """Return segments without some, (N,) bool."""
-    kept = np.flatnonzero(~dropped)
-    index_map, masks = segments.index_map, segments.masks
-    if index_map is not None:
-        place = np.full(len(segments) + 1, -1, dtype=np.int16)
-        place[kept] = np.arange(len(kept))
-        index_map = place[index_map]
-    return replace(
-        segments,
-        ids=segments.ids[kept],
-        classes=segments.classes[kept],
-        scores=segments.scores[kept],
-        masks=None if masks is None else masks[kept],
-        index_map=index_map,
-    )
+    return take_segments(segments, np.flatnonzero(~dropped))
 
 
 def _filled(segments: FrameSegments) -> FrameSegments:
