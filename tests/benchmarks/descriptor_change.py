@@ -2,13 +2,14 @@
 
     python -m tests.benchmarks.descriptor_change davis2016_dev_val --outside object --radius object
 
-The masks are read at every fourth pixel, as in training.
+Masks are described at the size at which training describes them.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,9 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 import gvseg.data.benchmarks  # noqa: F401  registers the datasets
+from gvseg.config import load_config
 from gvseg.data.benchmark import annotated_frames, get_benchmark
 from gvseg.data.loader import load_records
-from gvseg.modeling.task_oriented.cues import MASK_STRIDE
+from gvseg.modeling.task_oriented.learning import DESCRIBED_SIDE
 from gvseg.modeling.task_oriented.shape_position import ShapePositionDescriptor, descriptor_change
 
 TAUS = (0.2, 0.5, 0.8)
@@ -37,8 +39,8 @@ def changes(
             for position, object_id in enumerate(segments.ids.tolist()):
                 if not benchmark.classes.is_thing[segments.classes[position]]:
                     continue
-                offset = MASK_STRIDE // 2
-                mask = segments.mask(position)[offset::MASK_STRIDE, offset::MASK_STRIDE]
+                stride = max(min(segments.size) // DESCRIBED_SIDE, 1)
+                mask = segments.mask(position)[stride // 2 :: stride, stride // 2 :: stride]
                 if mask.any():
                     histogram = descriptor.histograms(torch.from_numpy(mask.copy())[None])
                     histograms[object_id][frame_index] = histogram.flatten()
@@ -56,10 +58,13 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dataset")
+    parser.add_argument("--config-file", type=Path, help="whose PROJECTS register the dataset")
     parser.add_argument("--gaps", type=int, nargs="+", default=[1, 3, 10, 20], metavar="FRAMES")
     for option in ("--outside", "--radius"):
         parser.add_argument(option, choices=("image", "object"), default="image")
     args = parser.parse_args()
+    if args.config_file is not None:
+        load_config(args.config_file)
     descriptor = ShapePositionDescriptor(embed_dim=256, outside=args.outside, radius=args.radius)
     table = Table("frames between", "pairs", "median", *(f"below {tau}" for tau in TAUS))
     for gap, values in changes(args.dataset, args.gaps, descriptor).items():
