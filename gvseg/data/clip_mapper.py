@@ -269,7 +269,9 @@ def build_exemplar_draw(cfg: CfgNode) -> DrawExemplars:
     check_kinds(kinds)
     if not 0 <= jitter < 0.5:
         raise ValueError(f"INPUT.EXEMPLAR_BOX_JITTER is {jitter}; give a share below one half.")
-    return partial(draw_exemplars, kinds=kinds, box_jitter=jitter)
+    # Each needs a query. Crowded images, with pasted objects too, have more than small models have.
+    most = cfg.MODEL.MASK_FORMER.NUM_OBJECT_QUERIES
+    return partial(draw_exemplars, kinds=kinds, box_jitter=jitter, max_objects=most)
 
 
 def build_augmentations(cfg: CfgNode) -> list[ClipAugmentation]:

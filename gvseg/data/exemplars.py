@@ -55,6 +55,7 @@ def draw_exemplars(
     kinds: Sequence[str] = KINDS,
     *,
     box_jitter: float = 0.0,
+    max_objects: int | None = None,
 ) -> list[Exemplar]:
     """Return an exemplar of each object of a clip, drawn from a frame in which it is visible.
 
@@ -66,12 +67,18 @@ def draw_exemplars(
         kinds: to choose among.
         box_jitter: every edge of a box moves by up to this share of width or height, within the
             frame; less than one half.
+        max_objects: of more, so many are drawn at random; the rest is not pointed out.
 
     Returns:
         in the order of the objects; `frame_index` is the position in the clip.
     """
     exemplars = []
-    for position, object_id in enumerate(instances[0].gt_ids.tolist()):
+    object_ids = instances[0].gt_ids.tolist()
+    positions: Sequence[int] = range(len(object_ids))
+    if max_objects is not None and len(object_ids) > max_objects:
+        positions = sorted(rng.choice(len(object_ids), max_objects, replace=False).tolist())
+    for position in positions:
+        object_id = object_ids[position]
         kind = kinds[int(rng.integers(len(kinds)))]
         frame_index, mask = _draw_frame(rng, instances, position)
         if kind == "point":

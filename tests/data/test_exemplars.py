@@ -4,6 +4,7 @@ import torch
 
 from detectron2.structures import BitMasks, Instances
 
+from gvseg.data.clip_mapper import build_exemplar_draw
 from gvseg.data.exemplars import (
     check_kinds,
     draw_exemplars,
@@ -12,6 +13,7 @@ from gvseg.data.exemplars import (
     tight_box,
 )
 from gvseg.structures import Exemplar
+from tests.tiny_model import tiny_config
 
 SIZE = (30, 40)
 
@@ -114,6 +116,13 @@ class TestDraw:
 
     def test_only_the_kinds_asked_for_are_drawn(self):
         assert {pair[0].kind for pair in self.draws(["box", "point"])} == {"box", "point"}
+
+    def test_of_more_objects_than_there_are_queries_any_are_drawn(self):
+        draw = build_exemplar_draw(tiny_config("MODEL.MASK_FORMER.NUM_OBJECT_QUERIES", "1"))
+        rng = np.random.default_rng(0)
+        drawn = [draw(rng, self.clip()) for _ in range(20)]
+        assert {len(exemplars) for exemplars in drawn} == {1}
+        assert {exemplars[0].object_id for exemplars in drawn} == {4, 9}
 
     def test_points_fall_on_every_pixel_of_the_object(self):
         drawn = {tuple(exemplars[1].point) for exemplars in self.draws(["point"], 300)}
