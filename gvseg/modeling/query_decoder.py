@@ -28,7 +28,7 @@ from gvseg.modeling.task_oriented.query_init import (
     TaskOrientedQueries,
 )
 from gvseg.structures import TubePrediction
-from gvseg.tasks import model_task
+from gvseg.tasks import Task, model_task
 
 
 class DecoderLayer(nn.Module):
@@ -179,7 +179,7 @@ class QueryDecoder(nn.Module):
         head = cfg.MODEL.SEM_SEG_HEAD
         contrastive = cfg.MODEL.GVSEG.CONTRASTIVE
         task = model_task(cfg.MODEL.GVSEG.TASK)
-        has_things = task is None or task.has_instances
+        is_linked = task in (None, Task.VIS, Task.VPS)  # EVS knows its objects by their queries
         attention_mask = cfg.MODEL.GVSEG.ATTENTION_MASK
         if attention_mask not in ("resample_features", "resample_masks"):
             raise ValueError(
@@ -196,7 +196,7 @@ class QueryDecoder(nn.Module):
             "head": {
                 "mask_dim": head.MASK_DIM,
                 "num_columns": LabelSets.from_config(cfg).num_columns,
-                "has_link": contrastive.ENABLED and contrastive.EMBED_HEAD and has_things,
+                "has_link": contrastive.ENABLED and contrastive.EMBED_HEAD and is_linked,
             },
             "num_layers": former.DEC_LAYERS - 1,
             "layer": {

@@ -263,8 +263,9 @@ class TaskOrientedLearning(nn.Module):
         queries, matched = (positions.to(target.ids.device) for positions in match)
         is_wanted = (target.ids[matched] >= 0) == of_things
         queries, matched = queries[is_wanted], matched[is_wanted]
-        # Things are told apart by what links them, classes by what makes their segments.
-        embeds = part.prediction.query_embeds if of_things else _contents(part.prediction)
+        # Things are told apart by what links them; classes and objects of exemplars are not linked.
+        is_linked = of_things and part.tasks[index] is not Task.EVS
+        embeds = part.prediction.query_embeds if is_linked else _contents(part.prediction)
         return View(
             embeds=embeds[index, queries],
             ids=(target.ids if of_things else target.classes)[matched],

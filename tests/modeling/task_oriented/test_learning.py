@@ -161,6 +161,16 @@ def test_what_links_things_is_learnt_apart_from_their_classes_and_masks():
     assert kernel.any()
 
 
+def test_objects_of_exemplars_are_told_apart_by_their_queries():
+    """Nothing links them, so that a head of link embeddings would take the lesson in vain."""
+    model = build_whole("mixed").train()
+    head = model.query_decoder.head
+    loss = model([task_sample("evs")])["loss_contrast_thing"]
+    queries, *of_link = torch.autograd.grad(loss, [head.norm.weight, *head.link.parameters()])
+    assert queries.any()
+    assert not any(gradient.any() for gradient in of_link)
+
+
 def test_a_step_without_things_leaves_no_parameter_out():
     """DistributedDataParallel waits for the gradient of every one."""
     model = build_whole("mixed", "MODEL.BACKBONE.FREEZE_AT", "0").train()
@@ -170,9 +180,7 @@ def test_a_step_without_things_leaves_no_parameter_out():
     assert not any(value.grad.any() for value in model.query_decoder.head.link.parameters())
 
 
-@pytest.mark.parametrize(
-    ("task", "override"), [("vss", "True"), ("vis", "False")], ids=["classes", "not wanted"]
-)
+@pytest.mark.parametrize(("task", "override"), [("vss", "True"), ("evs", "True"), ("vis", "False")])
 def test_without_a_head_of_their_own_queries_are_what_links_clips(task, override):
     model = build_whole(task, "MODEL.GVSEG.CONTRASTIVE.EMBED_HEAD", override).eval()
     assert model.query_decoder.head.link is None
