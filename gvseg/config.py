@@ -346,8 +346,8 @@ def _add_gvseg(cfg: CfgNode) -> None:
     cfg.MODEL.LINKER.MIN_IOU = 0.5  # the same where VideoStitchingLinker and LocationAwareLinker
     # compare masks in frames that two windows share; of disjoint masks only one can have more
     cfg.MODEL.LINKER.LOCATION_TEMPERATURE = 1.0  # the smaller, the more the place of boxes counts
-    cfg.MODEL.LINKER.DESCRIPTOR_WEIGHT = 1.0  # of H beside queries in ShapePositionLinker: the 1 of
-    # Eq. 6 adds less than a tenth of their length, which changes few links; docs/linkers.md
+    cfg.MODEL.LINKER.DESCRIPTOR_WEIGHT = 1.0  # of H beside embeddings in ShapePositionLinker, 1 in
+    # Eq. 6; how much that is depends on their length: docs/linkers.md
     cfg.MODEL.LINKER.MIN_SCORE = 0.1  # queries below take no part
     cfg.MODEL.LINKER.BIRTH_SCORE = 0.3  # an unmatched query above this starts an identity
     cfg.MODEL.LINKER.MAX_OVERLAP = 1.0  # mask IoU with a better query above which one is left out
@@ -359,7 +359,10 @@ def _add_contrastive(gvseg: CfgNode) -> None:
     gvseg.CONTRASTIVE = CfgNode()  # task-oriented contrastive learning (GvSeg, Eq. 10)
     contrastive = gvseg.CONTRASTIVE
     contrastive.ENABLED = False
-    contrastive.EMBED_HEAD = True  # what links clips is learnt apart from class and mask
+    contrastive.EMBED_HEAD = (
+        True  # clips are linked by embeddings learnt apart from class and mask,
+    )
+    # not in the paper; inference needs this and ENABLED as they were in training
     contrastive.TAU = 0.2  # change of shape and position below which views of an object are alike
     contrastive.DISTANT = "negative"  # what the other views of the object are, or "ignored"
     contrastive.CLASS_SAMPLES = "dataset"  # what stuff meets: queues, its own "video", or the

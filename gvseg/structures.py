@@ -37,7 +37,7 @@ class TubePrediction:
 
     class_logits: Tensor  # (B, Q, K+1), last column is "no object"
     mask_logits: Tensor  # (B, Q, T, H/4, W/4)
-    query_embeds: Tensor  # (B, Q, C), used to link clips
+    query_embeds: Tensor  # (B, Q, C), used to link clips; of earlier layers the queries, normalised
     # Rows and columns of mask_logits that the frame takes, (B, 2) float32, which may be fractions;
     # the rest is padding. None where there is none.
     frame_sizes: Tensor | None = None
@@ -58,6 +58,7 @@ class TubePrediction:
             self.mask_logits[one],
             self.query_embeds[one],
             None if self.frame_sizes is None else self.frame_sizes[one],
+            contents=None if self.contents is None else self.contents[one],
         )
 
 

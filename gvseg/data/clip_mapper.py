@@ -264,7 +264,7 @@ def build_sampler(cfg: CfgNode) -> ClipSampler:
 
 
 def build_exemplar_draw(cfg: CfgNode) -> DrawExemplars:
-    """Return what draws exemplars as `INPUT.EXEMPLAR_*` say."""
+    """Return what draws exemplars as `INPUT.EXEMPLAR_*` say, for no more objects than queries."""
     kinds, jitter = cfg.INPUT.EXEMPLAR_KINDS, cfg.INPUT.EXEMPLAR_BOX_JITTER
     check_kinds(kinds)
     if not 0 <= jitter < 0.5:

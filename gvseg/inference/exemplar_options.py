@@ -102,16 +102,18 @@ def point_out(
 
 
 def _check_inside(exemplar: PointedOut, size: tuple[int, int]) -> None:
-    """Raise a ValueError where a point or the middle of a box lies outside of frames."""
+    """Raise a ValueError where a point or an edge of a box lies outside, or a box holds nothing."""
     values = exemplar.point or exemplar.box or ()
+    given = ",".join(f"{value:g}" for value in values)
+    given += f", pointed out in frame {exemplar.frame_index},"
     for axis, (name, length) in enumerate((("wide", size[1]), ("high", size[0]))):
-        middle = sum(values[axis::2]) / max(len(values[axis::2]), 1)
-        if not 0 <= middle <= length:
-            given = ",".join(f"{value:g}" for value in values)
+        edges = values[axis::2]
+        if any(not 0 <= edge <= length for edge in edges):
             raise ValueError(
-                f"{given}, pointed out in frame {exemplar.frame_index}, lies outside of the "
-                f"frames, which are {length} pixels {name}."
+                f"{given} lies outside of the frames, which are {length} pixels {name}."
             )
+        if edges and exemplar.box and edges[0] >= edges[1]:
+            raise ValueError(f"{given} holds no pixel; give left,top,right,bottom.")
 
 
 def read_masks(

@@ -180,8 +180,9 @@ class Journal:
 def _difference(name: str, before: object, now: object) -> str:
     """Say what was otherwise; of mappings, the first entry that differs."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
-        key = next(key for key in (*before, *now) if before.get(key) != now.get(key))
-        return _difference(key, before.get(key), now.get(key))
+        unset = "not set"
+        pairs = ((key, before.get(key, unset), now.get(key, unset)) for key in (*before, *now))
+        return _difference(*next(pair for pair in pairs if pair[1] != pair[2]))
     return f"{name} was {before}, now it is {now}"
 
 

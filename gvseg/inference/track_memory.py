@@ -187,8 +187,8 @@ class ShapePositionMemory:
     Args:
         appearance: remembers the sums.
         descriptor: gives H.
-        weight: w, 1 in the paper. Queries are far longer than H, which decides between look-alikes
-            only; the larger w, the more shape and position count against looks.
+        weight: w, 1 in the paper. The larger it is, and the shorter the embeddings, the more shape
+            and position count against looks.
         num_shared: frames that a clip has in common with the one before; the last of them is the
             nearest to it.
     """

@@ -1,7 +1,7 @@
 """Train and score rows of `docs/ablation.md` over several seeds, one after the other.
 
 python -m tests.benchmarks.ablation --start-config-file configs/quick/ablation_start.yaml \\
-    --config-file configs/quick/ablation_vis.yaml --rows a --seeds 1 2 [--opts KEY VALUE ...]
+    --config-file configs/quick/ablation_vis.yaml --rows a --seeds 1 2 3 [--opts KEY VALUE ...]
 
 As the paper's rows start from a trained Mask2Former, these start from one that is trained first:
 with learnt queries, or with those of its task where the row has these, so that no row has to learn
@@ -22,7 +22,8 @@ from gvseg.evaluation.protocols import METRICS
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "ablation.md"
-SHOWN = ["ap/youtube_vis/AP", "hota/trackeval/HOTA", "hota/trackeval/AssA"]
+AP, HOTA = "ap/youtube_vis", "hota/trackeval"
+SHOWN = [f"{AP}/AP", f"{AP}/AR100", f"{HOTA}/HOTA", f"{HOTA}/DetA", f"{HOTA}/AssA"]
 ROW = re.compile(r"\| \((?P<group>[a-e])\) (?P<title>[^|]+?) \| (?:`(?P<keys>[^`]*)`|none)")
 
 

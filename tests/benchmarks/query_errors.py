@@ -3,7 +3,7 @@
     python -m tests.benchmarks.query_errors --config-file configs/quick/ablation_vis.yaml \\
         MODEL.WEIGHTS output/model_final.pth
 
-Each frame of `DATASETS.TEST[0]` by itself, before anything is linked. From the surest query on, one
+Each labelled frame of `DATASETS.TEST[0]`, before anything is linked. From the surest query on, one
 that covers an object of its class by half or more finds it, or repeats it if an earlier one did.
 The rest have the wrong class, cover an object by a tenth or more, or show what is no object.
 """
@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gvseg.config import load_config
-from gvseg.data.benchmark import get_benchmark
+from gvseg.data.benchmark import annotated_frames, get_benchmark
 from gvseg.data.loader import load_records
 from gvseg.evaluation.mask_overlaps import overlaps_of_segments
 from gvseg.inference.predictor import VideoPredictor
@@ -29,6 +29,7 @@ from gvseg.inference.runner_settings import RunnerSettings
 from gvseg.inference.sources import ImageSource
 from gvseg.inference.video_runner import segment_video
 from gvseg.structures import FrameSegments
+from gvseg.tasks import Task
 
 KINDS = ("found", "repeated", "wrong class", "badly placed", "no object")
 RIGHT, NEAR = 0.5, 0.1  # mask IoU
@@ -65,6 +66,10 @@ def main() -> None:
     cfg = load_config(args.config_file, ["MODEL.DEVICE", "cpu", *args.opts])
     name = cfg.DATASETS.TEST[0]
     benchmark = get_benchmark(name)
+    if benchmark.task is not Task.VIS:
+        raise ValueError(
+            f"{name} is of the task {benchmark.task.value}; queries are judged for vis."
+        )
     model = VideoPredictor(cfg).runner.model
     settings = replace(RunnerSettings.from_config(cfg, name), one_class_per_query=True)
     judged: list[tuple[float, str]] = []
@@ -73,6 +78,8 @@ def main() -> None:
         frames = ImageSource([Path(file) for file in record["file_names"]], name=name)
         is_thing = np.array(benchmark.classes.is_thing)
         for segments in segment_video(model, frames, settings, linker=None, is_thing=is_thing):
+            if segments.frame_index not in annotated_frames(record):
+                continue
             truth = benchmark.read_labels(record, segments.frame_index).segments
             num_objects += len(truth)
             judged += judge(segments, truth)

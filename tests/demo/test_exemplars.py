@@ -113,6 +113,8 @@ def test_objects_picked_with_the_mouse_are_not_asked_for_again(
         (["--mask", "{0}/small.png"], "small.png is 8x6 pixels but the video is 96x64"),
         (["--mask", "{0}/none.png"], "none.png"),
         (["--every", "2", "--box", "1,1,9,9@3"], "in frame 3, which is not among those"),
+        (["--box", "40,60,200,63"], "40,60,200,63, pointed out in frame 0, lies outside"),
+        (["--box", "9,9,1,12"], "9,9,1,12, pointed out in frame 0, holds no pixel"),
         (["--point", "400,4"], "400,4, pointed out in frame 0, lies outside"),
     ],
 )

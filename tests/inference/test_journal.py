@@ -183,3 +183,11 @@ def test_a_report_does_not_take_away_what_lies_elsewhere(tmp_path):
     (tmp_path / "out" / "run.json").write_text(json.dumps({"files": names}))
     begun(tmp_path / "out")
     assert precious.exists()
+
+
+def test_a_setting_that_one_of_two_runs_has_is_named(tmp_path):
+    before = {"config": {"SEED": 1}}
+    Journal(tmp_path, before).begin()
+    now = {"config": {"SEED": 1, "EXTRA": None}}
+    with pytest.raises(ValueError, match="its EXTRA was not set, now it is None"):
+        Journal(tmp_path, now, resume=True)

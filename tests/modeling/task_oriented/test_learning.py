@@ -33,6 +33,8 @@ def test_memory_and_queues_take_in_the_matched_queries_of_stuff():
     assert queues.num_pushed.tolist() == [0, 0, 0, 1, 1]
     torch.testing.assert_close(memory.embeds[3:], queues.embeds[3:, 0])
     assert memory.embeds[3:].any(1).all()
+    # These are queries, which a new layer norm leaves with a mean of 0, not embeddings of links.
+    torch.testing.assert_close(memory.embeds[3:].mean(1), torch.zeros(2))
 
 
 def test_of_clips_of_one_class_the_memory_holds_the_mean_and_the_queue_each():
