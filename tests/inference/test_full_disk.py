@@ -13,7 +13,7 @@ from tests.inference.test_predictor import dataset, make_predictor  # noqa: F401
 from tests.limited_files import files_limited_to
 
 NUM_FRAMES = 40
-CELL = 4  # pixels
+CELL = 2  # pixels
 
 
 def growing_video():
