@@ -13,7 +13,7 @@ from tests.inference.test_predictor import dataset, make_predictor  # noqa: F401
 from tests.limited_files import files_limited_to
 
 NUM_FRAMES = 40
-CELL = 2  # pixels
+CELL = 4  # pixels
 
 
 def growing_video():
@@ -54,7 +54,7 @@ def test_full_disk_is_told_and_what_was_written_is_whole(tmp_path, name):
     assert set(num_frames_in(tmp_path / "unlimited").values()) == {NUM_FRAMES}
     sizes = sizes_in(tmp_path / "unlimited")
     # Two runs of the encoder differ by some bytes.
-    middle = sizes[-1] // 2 if len(sizes) == 1 else sizes[len(sizes) // 2]
+    middle = sizes[-1] // 2 if len(sizes) == 1 else sizes[3 * len(sizes) // 4]
     for run, limit in (("half", middle), ("almost all", round(0.98 * sizes[-1]))):
         folder = tmp_path / run
         with pytest.raises(
