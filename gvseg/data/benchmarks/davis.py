@@ -113,7 +113,15 @@ DAVIS = (
         for kind in KINDS
     ),
     # Half of the val videos of 2016, to develop on, without lists.
-    _benchmark(
-        "davis2016_dev", {"val": Counts(10)}, year=None, is_single=True, folder="davis2016_dev"
+    *(
+        _benchmark(
+            "davis2016_dev",
+            {"val": Counts(10)},
+            year=None,
+            is_single=True,
+            folder="davis2016_dev",
+            kind=kind,
+        )
+        for kind in KINDS
     ),
 )

@@ -96,8 +96,11 @@ def test_hidden_split_needs_the_first_mask_alone(made):
 def test_set_without_lists_takes_every_video(made):
     root, videos = made
     (root / "DAVIS").rename(root / "davis2016_dev")
-    names = [record["video_id"] for record in load(root, "davis2016_dev")]
-    assert names == [video.name for video in videos]
+    for name, kind in (("davis2016_dev", "mask"), ("davis2016_dev_point", "point")):
+        records = load(root, name)
+        assert [record["video_id"] for record in records] == [video.name for video in videos]
+        (exemplar,) = get_benchmark(f"{name}_val").read_exemplars(records[0])
+        assert exemplar.kind == kind
 
 
 def test_missing_list_is_named_and_no_other_split_taken(made):
