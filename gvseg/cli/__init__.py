@@ -17,6 +17,7 @@ with warnings.catch_warnings():
         convert_weights,
         evaluate,
         make_synthetic,
+        plot_training,
         show_data,
         split,
     )
@@ -28,6 +29,7 @@ VERBS = (
     convert_weights,
     evaluate,
     make_synthetic,
+    plot_training,
     show_data,
     split,
 )
