@@ -200,6 +200,7 @@ def _add_input(cfg: CfgNode) -> None:
     cfg.INPUT.SAMPLING_UNIT = "video"  # what an epoch visits once, or "frame": each as key frame
     cfg.INPUT.EXEMPLAR_KINDS = ["mask", "box", "point"]  # that EVS draws among in training
     cfg.INPUT.EXEMPLAR_BOX_JITTER = 0.0  # of width and height; edges of boxes move by up to this
+    cfg.INPUT.EXEMPLAR_GROUP_PROB = 0.0  # that EVS takes touching objects for one in training
     cfg.INPUT.ROTATION = 0.0  # degrees; every clip is turned by up to +- this
     cfg.INPUT.COPY_PASTE_PROB = 0.0  # share of clips that get objects of another one
     cfg.INPUT.PSEUDO_CLIP = CfgNode()  # how the copies of a still image move over the clip
@@ -317,6 +318,7 @@ def _add_gvseg(cfg: CfgNode) -> None:
     gvseg.EXEMPLAR_POINTS = 32  # read inside the mask or box of an exemplar (Eq. 7)
     _add_contrastive(gvseg)
     gvseg.PLACE_MASKS = False  # masks fade with the distance from their query's place
+    gvseg.LOOK_MASKS = False  # masks of exemplars' objects rise where pixels look like them
     gvseg.CLASS_HEAD_RESET = False  # start anew a class head, and what else has a row for each
     # class or query, that has another size in MODEL.WEIGHTS
     gvseg.ATTENTION_MASK = "resample_features"  # intermediate masks from features resampled to the

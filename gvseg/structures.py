@@ -45,6 +45,7 @@ class TubePrediction:
     # In training, once found: positions of matched queries and of their targets for each clip.
     matches: list[tuple[Tensor, Tensor]] | None = None
     features: Tensor | None = None  # (B, T, C, h, w) that queries were read from
+    looks: Tensor | None = None  # (B, T, D, h, w) of all pixels, where objects are known by them
     # (B, Q, C), queries after the last layer, normalised. None where query_embeds are these.
     contents: Tensor | None = None
     # What was read of the objects that exemplars point out; their queries come first in each clip.
@@ -68,6 +69,8 @@ class ObjectFeatures:
 
     features: Tensor  # (K, C)
     centres: Tensor  # (K, 2) x and y in fractions of the padded frame
+    # (K, 2, P, D) of points inside and outside, NaN where a point is missing; see `LookPrior`
+    looks: Tensor | None = None
 
 
 @dataclass

@@ -66,6 +66,14 @@ class Clip:
         ]
         return moved
 
+    def relabelled(self, labels: list[FrameLabels]) -> Clip:
+        """Return the clip with other labels, one for each frame."""
+        relabelled = Clip(self._sources, labels)
+        relabelled._pending = self._pending
+        if "frames" in self.__dict__:  # work that was done need not be done again
+            relabelled.__dict__["frames"] = self.frames
+        return relabelled
+
     def cut(self, start: int, stop: int) -> Clip:
         """Return the clip of the frames from `start` up to, but without, `stop`."""
         part = Clip(self._sources[start:stop], self.labels[start:stop])

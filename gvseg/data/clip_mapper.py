@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -35,14 +36,33 @@ from gvseg.data.clip_sampling import (
     shuffle,
 )
 from gvseg.data.copy_paste import paste
-from gvseg.data.exemplars import check_kinds, draw_exemplars, resize_exemplar
+from gvseg.data.exemplars import KINDS, check_kinds, draw_exemplars, resize_exemplar
 from gvseg.data.frames import read_frame
+from gvseg.data.object_groups import group_objects
 from gvseg.data.sample import Sample, build_images, build_targets, describe, has_targets
 from gvseg.data.segments import check_size
 from gvseg.structures import Exemplar
 from gvseg.tasks import Task
 
-DrawExemplars = Callable[[np.random.Generator, Sequence[Instances]], list[Exemplar]]
+
+@dataclass(frozen=True)
+class ExemplarDraw:
+    """How the objects of training clips are pointed out, for EVS."""
+
+    kinds: Sequence[str] = KINDS
+    box_jitter: float = 0.0
+    max_objects: int | None = None
+    group_prob: float = 0.0  # that an object which touches others is taken for one with one of them
+
+    def __call__(self, rng: np.random.Generator, instances: Sequence[Instances]) -> list[Exemplar]:
+        """Draw as `draw_exemplars` does."""
+        return draw_exemplars(
+            rng,
+            instances,
+            self.kinds,
+            box_jitter=self.box_jitter,
+            max_objects=self.max_objects,
+        )
 
 
 class ClipMapper:
@@ -75,7 +95,7 @@ class ClipMapper:
         sampler: ClipSampler,
         pseudo_motion: PseudoMotion,
         augmentations: Sequence[ClipAugmentation],
-        draw_exemplars: DrawExemplars = draw_exemplars,
+        draw_exemplars: ExemplarDraw = ExemplarDraw(),
         has_labels: bool = True,
         is_bgr: bool = False,
         num_attempts: int = 10,
@@ -140,11 +160,14 @@ class ClipMapper:
         if donor is not None:
             donor_frames, donor_extra = self._draw_frames(rng, donor, None)
             raw_donor = self._read(donor, [*donor_frames, *donor_extra])
+        is_thing = np.array(self.benchmark.classes.is_thing)
         for _ in range(self.num_attempts):
             clip = augment(rng, raw, self._augmentations_for(record))
             if donor is not None and raw_donor is not None:
                 pasted = augment(rng, raw_donor, self._augmentations_for(donor))
-                clip = paste(rng, clip, pasted, np.array(self.benchmark.classes.is_thing))
+                clip = paste(rng, clip, pasted, is_thing)
+            if self.benchmark.task is Task.EVS and self.draw_exemplars.group_prob > 0:
+                clip = group_objects(rng, clip, self.draw_exemplars.group_prob, is_thing)
             sample = self._sample(rng, clip.cut(0, len(frames)), frames, record)
             if sample is None:
                 continue
@@ -263,15 +286,17 @@ def build_sampler(cfg: CfgNode) -> ClipSampler:
     )
 
 
-def build_exemplar_draw(cfg: CfgNode) -> DrawExemplars:
+def build_exemplar_draw(cfg: CfgNode) -> ExemplarDraw:
     """Return what draws exemplars as `INPUT.EXEMPLAR_*` say, for no more objects than queries."""
     kinds, jitter = cfg.INPUT.EXEMPLAR_KINDS, cfg.INPUT.EXEMPLAR_BOX_JITTER
     check_kinds(kinds)
+    if not 0 <= (share := cfg.INPUT.EXEMPLAR_GROUP_PROB) <= 1:
+        raise ValueError(f"INPUT.EXEMPLAR_GROUP_PROB is {share}; give a share, 0 to 1.")
     if not 0 <= jitter < 0.5:
         raise ValueError(f"INPUT.EXEMPLAR_BOX_JITTER is {jitter}; give a share below one half.")
     # Each needs a query. Crowded images, with pasted objects too, have more than small models have.
     most = cfg.MODEL.MASK_FORMER.NUM_OBJECT_QUERIES
-    return partial(draw_exemplars, kinds=kinds, box_jitter=jitter, max_objects=most)
+    return ExemplarDraw(kinds, jitter, most, share)
 
 
 def build_augmentations(cfg: CfgNode) -> list[ClipAugmentation]:

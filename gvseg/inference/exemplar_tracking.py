@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gvseg.inference.saved_state import State, part
+from gvseg.modeling.look_prior import looks_of_masks
 from gvseg.modeling.padding import image_size, in_frame
 from gvseg.modeling.requests import ClipRequest
 from gvseg.modeling.task_oriented.exemplars import exemplar_points
@@ -30,6 +31,9 @@ class _Known:
     first: Tensor  # (C,) where it was pointed out
     recent: Tensor  # (C,) of the frames since
     centre: Tensor  # (2,) x and y in fractions of the padded frame
+    # (2, P, D) of points inside and outside, where the model knows objects by them
+    first_looks: Tensor | None = None
+    recent_looks: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -159,7 +163,8 @@ class ExemplarTracker:
         }
         for object_id, entry in self._known.items():
             for name, value in vars(entry).items():
-                state[f"known.{object_id}.{name}"] = value.cpu().numpy()
+                if value is not None:
+                    state[f"known.{object_id}.{name}"] = value.cpu().numpy()
         for index, exemplar in enumerate(self.exemplars):
             is_waiting = any(exemplar is waiting for waiting in self._waiting)
             about = np.array([exemplar.object_id, exemplar.frame_index, is_waiting])
@@ -221,7 +226,12 @@ class ExemplarTracker:
         points = None
         if shown:
             points = exemplar_points(
-                shown, num_points=self.num_points, size=size, at_random=False, device=device
+                shown,
+                num_points=self.num_points,
+                size=size,
+                at_random=False,
+                device=device,
+                frame_size=request.size,
             )
         return replace(request, known=known, points=points)
 
@@ -267,20 +277,31 @@ class ExemplarTracker:
         objects, features = prediction.objects[0], prediction.features
         assert objects is not None
         assert features is not None
-        masks = mask_logits > 0
+        masks, frame_size = mask_logits > 0, None
         if prediction.frame_sizes is not None:
-            masks &= in_frame(prediction.frame_sizes[0], image_size(masks))
+            frame_size = prediction.frame_sizes[0]
+            masks &= in_frame(frame_size, image_size(masks))
         seen, centres, is_seen = _look(features[0, position], masks)
         is_seen &= scores >= self.min_score
+        looks = None
+        if prediction.looks is not None:
+            of_frame = prediction.looks[0, position]
+            if frame_size is not None:
+                frame_size = frame_size * (of_frame.shape[-1] / masks.shape[-1])
+            looks = looks_of_masks(of_frame, masks, self.num_points, frame_size)
         for index, query in enumerate(self._asked):
             if query.end <= position or query.object_id not in wanted:
                 continue
             read, centre = objects.features[index].float(), objects.centres[index].float()
-            entry = self._known.setdefault(query.object_id, _Known(read, read, centre))
+            shown = None if objects.looks is None else objects.looks[index, :, : self.num_points]
+            new = _Known(read, read, centre, shown, shown)
+            entry = self._known.setdefault(query.object_id, new)
             # Choosing by values rather than by `if` does not wait for the device.
             blend = self.momentum * entry.recent + (1 - self.momentum) * seen[index]
             entry.recent = torch.where(is_seen[index], blend, entry.recent)
             entry.centre = torch.where(is_seen[index], centres[index], entry.centre)
+            if looks is not None and entry.recent_looks is not None:
+                entry.recent_looks = torch.where(is_seen[index], looks[index], entry.recent_looks)
 
     def _features(self, object_ids: Sequence[int]) -> ObjectFeatures | None:
         """Return what queries of known objects start from."""
@@ -290,7 +311,16 @@ class ExemplarTracker:
         first = torch.stack([entry.first for entry in entries])
         recent = torch.stack([entry.recent for entry in entries])
         features = self.first_weight * first + (1 - self.first_weight) * recent
-        return ObjectFeatures(features, torch.stack([entry.centre for entry in entries]))
+        looks = [
+            torch.cat([entry.first_looks, entry.recent_looks], 1)
+            for entry in entries
+            if entry.first_looks is not None and entry.recent_looks is not None
+        ]
+        return ObjectFeatures(
+            features,
+            torch.stack([entry.centre for entry in entries]),
+            torch.stack(looks) if looks else None,
+        )
 
 
 def _in_turn(

@@ -16,10 +16,12 @@ from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY, build_backbone
 
 from gvseg.modeling.label_sets import LabelSets
+from gvseg.modeling.look_prior import LookPrior
 from gvseg.modeling.padding import image_size, padded_size, sizes_in_map
 from gvseg.modeling.pixel_decoder import PixelDecoder
 from gvseg.modeling.query_decoder import QueryDecoder
 from gvseg.modeling.requests import ClipRequest
+from gvseg.modeling.supported import refuse_other_models
 from gvseg.modeling.targets import assign_queries, clip_targets, split_frames
 from gvseg.modeling.task_oriented.cues import Guide, PredictedGuide, ShapePositionCues
 from gvseg.modeling.task_oriented.exemplars import exemplar_points
@@ -27,8 +29,6 @@ from gvseg.modeling.task_oriented.learning import Segmented, TaskOrientedLearnin
 from gvseg.modeling.task_oriented.query_init import QueryRequest
 from gvseg.structures import ClipTargets, ObjectFeatures, TubePrediction
 from gvseg.tasks import Task, model_task
-
-NORMS = ("", "GN", "LN", "BN", "SyncBN", "FrozenBN")  # of the pixel decoder
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class FrameFormat:
 class ClipOptions:
     """How clips are taken."""
 
+    frame_format: FrameFormat
     task: Task | None  # of all clips; None where each sample tells its own
     fold_frames: bool  # decode every frame alone (`TUBE: frame`): T is folded into B
     num_exemplar_points: int = 32  # read inside each mask or box that points an object out
@@ -65,8 +66,8 @@ class GvSeg(nn.Module):
         query_decoder: reads all frames of a clip.
         learning: what a training step learns from.
         cues: tell queries of shape and position, where wanted.
+        look_prior: knows objects of exemplars by what they look like, where wanted.
         label_sets: the classes of the datasets.
-        frame_format: how frames are prepared.
         options: how clips are taken.
     """
 
@@ -82,8 +83,8 @@ class GvSeg(nn.Module):
         query_decoder: QueryDecoder,
         learning: TaskOrientedLearning,
         cues: ShapePositionCues | None,
+        look_prior: LookPrior | None,
         label_sets: LabelSets,
-        frame_format: FrameFormat,
         options: ClipOptions,
     ) -> None:
         super().__init__()
@@ -92,11 +93,13 @@ class GvSeg(nn.Module):
         self.query_decoder = query_decoder
         self.learning = learning
         self.cues = cues
+        self.look_prior = look_prior
         self.label_sets = label_sets
         self.task = options.task
         self.fold_frames = options.fold_frames
         self.num_exemplar_points = options.num_exemplar_points
         self.frames_per_step = options.frames_per_step
+        frame_format = options.frame_format
         self.size_divisibility = frame_format.size_divisibility
         for name, values in (("mean", frame_format.mean), ("std", frame_format.std)):
             channels = torch.tensor(values).view(-1, 1, 1)
@@ -117,7 +120,7 @@ class GvSeg(nn.Module):
         per_step = cfg.MODEL.GVSEG.TEST.FRAMES_PER_STEP
         if per_step < 1:
             raise ValueError(f"MODEL.GVSEG.TEST.FRAMES_PER_STEP is {per_step}; give 1 or more.")
-        _refuse_other_models(cfg)
+        refuse_other_models(cfg)
         backbone = build_backbone(cfg)
         has_cues = cfg.MODEL.GVSEG.CUE != "none"
         return {
@@ -126,16 +129,17 @@ class GvSeg(nn.Module):
             "query_decoder": QueryDecoder(cfg),
             "learning": TaskOrientedLearning(cfg),
             "cues": ShapePositionCues(cfg) if has_cues else None,
+            "look_prior": LookPrior.build(cfg, backbone.output_shape()),
             "label_sets": LabelSets.from_config(cfg),
-            "frame_format": FrameFormat(
-                mean=cfg.MODEL.PIXEL_MEAN,
-                std=cfg.MODEL.PIXEL_STD,
-                # A stride-32 backbone needs 32 whatever the config says.
-                size_divisibility=max(
-                    cfg.MODEL.MASK_FORMER.SIZE_DIVISIBILITY, backbone.size_divisibility, 1
-                ),
-            ),
             "options": ClipOptions(
+                frame_format=FrameFormat(
+                    mean=cfg.MODEL.PIXEL_MEAN,
+                    std=cfg.MODEL.PIXEL_STD,
+                    # A stride-32 backbone needs 32 whatever the config says.
+                    size_divisibility=max(
+                        cfg.MODEL.MASK_FORMER.SIZE_DIVISIBILITY, backbone.size_divisibility, 1
+                    ),
+                ),
                 task=task,
                 fold_frames=tube == "frame",
                 num_exemplar_points=cfg.MODEL.GVSEG.EXEMPLAR_POINTS,
@@ -251,6 +255,7 @@ class GvSeg(nn.Module):
             ValueError: the model has no classes for its dataset.
         """
         task = self.task or Task.parse(sample["task"])
+        frame_size = image_size(sample["images"][0])
         points = None
         if task is Task.EVS:
             points = exemplar_points(
@@ -259,9 +264,10 @@ class GvSeg(nn.Module):
                 size=size,
                 at_random=self.training,
                 device=self.device,
+                frame_size=None if self.look_prior is None else frame_size,
             )
         label_set = self.label_sets.index(sample.get("dataset_name", ""))
-        return ClipRequest(task, label_set, points=points, size=image_size(sample["images"][0]))
+        return ClipRequest(task, label_set, points=points, size=frame_size)
 
     def segment_clip(self, frames: Tensor, requests: Sequence[ClipRequest] = ()) -> TubePrediction:
         """Segment frames (B, T, 3, H, W) that `preprocess` made.
@@ -294,16 +300,23 @@ class GvSeg(nn.Module):
             guide: of the decoder; by default the queries' own masks, where the model has cues.
         """
         requests = requests or [self._default_request()] * len(frames)
-        levels, mask_features = self._features(frames)
+        levels, mask_features, looks = self._features(frames)
         features = levels[-1]
-        objects = [request.read(features[index]) for index, request in enumerate(requests)]
+        objects = [
+            request.read(features[index], None if looks is None else looks[index])
+            for index, request in enumerate(requests)
+        ]
         # Which request each clip of the decoder answers.
         owner = list(range(len(requests)))
+        likeness = None
         if self.fold_frames:
             owner = [index for index in owner for _ in range(frames.shape[1])]
             *levels, mask_features = (
                 part.flatten(0, 1)[:, None] for part in (*levels, mask_features)
             )
+        if self.look_prior is not None and looks is not None:
+            of_clips = looks.flatten(0, 1)[:, None] if self.fold_frames else looks
+            likeness = self.look_prior(of_clips, [objects[index] for index in owner])
         sets = [requests[index].label_set for index in owner]
         tasks = [requests[index].task for index in owner]
         padded, stride = image_size(frames), frames.shape[-1] / mask_features.shape[-1]
@@ -319,13 +332,15 @@ class GvSeg(nn.Module):
             columns=self.label_sets.head_columns(sets),
             guide=guide,
             frame_sizes=sizes_in_map(sizes, stride, frames.device),
+            likeness=likeness,
         )
         prediction.objects = objects
         prediction.features = features
+        prediction.looks = looks
         return prediction
 
-    def _features(self, frames: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Return feature levels (B, T, C, h, w), coarse to fine, and mask features of frames."""
+    def _features(self, frames: Tensor) -> tuple[list[Tensor], Tensor, Tensor | None]:
+        """Return feature levels (B, T, C, h, w), coarse to fine, mask features, and looks."""
         size = frames.shape[:2]
         frames = frames.flatten(0, 1)
         if frames.device.type == "cpu":
@@ -334,13 +349,20 @@ class GvSeg(nn.Module):
         # Gradients keep the activations of all frames anyway, and batch norms want them together.
         at_once = self.training or torch.is_grad_enabled()
         per_step = len(frames) if at_once else self.frames_per_step
-        steps = [self.pixel_decoder(self.backbone(part)) for part in frames.split(per_step)]
-        # By level, then the mask features, each for all frames again.
-        *levels, mask_features = (
-            torch.cat(parts).unflatten(0, size)
-            for parts in zip(*([*levels, masks] for levels, masks in steps), strict=True)
+        steps = []
+        for part in frames.split(per_step):
+            maps = self.backbone(part)
+            levels, mask_features = self.pixel_decoder(maps)
+            of_backbone = [] if self.look_prior is None else [maps[self.look_prior.feature]]
+            steps.append([mask_features, *of_backbone, *levels])
+        # Each for all frames again.
+        mask_features, *rest = (
+            torch.cat(parts).unflatten(0, size) for parts in zip(*steps, strict=True)
         )
-        return self.query_decoder.project(levels), mask_features
+        if self.look_prior is None:
+            return self.query_decoder.project(rest), mask_features, None
+        levels = self.query_decoder.project(rest[1:])
+        return levels, mask_features, self.look_prior.features([levels[-1], rest[0]])
 
     def _query_request(self, request: ClipRequest, objects: ObjectFeatures | None) -> QueryRequest:
         """Return what the queries of a clip start from, as its task asks."""
@@ -354,34 +376,3 @@ class GvSeg(nn.Module):
         if self.task is None or len(self.label_sets.is_thing) > 1:
             raise ValueError("The model has several tasks or label sets; say in requests which.")
         return ClipRequest(self.task, 0)
-
-
-def _refuse_other_models(cfg: CfgNode) -> None:
-    """Stop at a YAML that asks for a part of Mask2Former that is not built here."""
-    resnets, head, former = cfg.MODEL.RESNETS, cfg.MODEL.SEM_SEG_HEAD, cfg.MODEL.MASK_FORMER
-    decoder = "MultiScaleMaskedTransformerDecoder"
-    for key, value, wanted in (
-        ("RESNETS.STEM_TYPE", resnets.STEM_TYPE, "basic"),
-        ("RESNETS.RES4_DILATION", resnets.RES4_DILATION, 1),
-        ("RESNETS.RES5_MULTI_GRID", list(resnets.RES5_MULTI_GRID), [1, 1, 1]),
-        ("SEM_SEG_HEAD.NAME", head.NAME, "MaskFormerHead"),
-        (
-            "MASK_FORMER.TRANSFORMER_IN_FEATURE",
-            former.TRANSFORMER_IN_FEATURE,
-            "multi_scale_pixel_decoder",
-        ),
-        (
-            "MASK_FORMER.TRANSFORMER_DECODER_NAME",
-            former.TRANSFORMER_DECODER_NAME.removeprefix("Video") or decoder,
-            decoder,
-        ),
-        ("MASK_FORMER.ENFORCE_INPUT_PROJ", former.ENFORCE_INPUT_PROJ, False),
-        ("SEM_SEG_HEAD.PIXEL_DECODER_NAME", head.PIXEL_DECODER_NAME, "MSDeformAttnPixelDecoder"),
-    ):
-        if value != wanted:
-            raise ValueError(f"MODEL.{key} is {value!r}; only {wanted!r} is supported.")
-    if head.NORM not in NORMS:
-        raise ValueError(
-            f"MODEL.SEM_SEG_HEAD.NORM is {head.NORM!r}; choose one of {', '.join(NORMS[1:])}, or "
-            '"" for none.'
-        )

@@ -17,6 +17,7 @@ from detectron2.config import CfgNode, configurable
 
 from gvseg.modeling.attention import FeedForward, MultiHeadAttention
 from gvseg.modeling.label_sets import LabelSets
+from gvseg.modeling.look_prior import Likeness
 from gvseg.modeling.place_prior import PlacePrior
 from gvseg.modeling.position_encoding import SinePositionEncoding
 from gvseg.modeling.task_oriented.class_memory import ClassMemory
@@ -228,6 +229,7 @@ class QueryDecoder(nn.Module):
         columns: Tensor | None = None,
         guide: Guide | None = None,
         frame_sizes: Tensor | None = None,
+        likeness: Likeness | None = None,
     ) -> TubePrediction:
         """Decode tubes from features.
 
@@ -242,6 +244,7 @@ class QueryDecoder(nn.Module):
                 whatever level the layer reads: objects leave a shape there.
             frame_sizes: rows and columns of the mask features that frames take, (B, 2) float32; by
                 default all.
+            likeness: of pixels to the objects that the first queries stand for.
         """
         values, keys = self._tokens(levels)
         sizes = [(level.shape[-2], level.shape[-1]) for level in levels]
@@ -253,6 +256,7 @@ class QueryDecoder(nn.Module):
             self._masks,
             centres=centres,
             full_size=(mask_features.shape[-2], mask_features.shape[-1]),
+            likeness=likeness,
         )
         small_features = (
             None
@@ -306,14 +310,19 @@ class QueryDecoder(nn.Module):
         *,
         centres: Tensor | None,
         full_size: tuple[int, int],
+        likeness: Likeness | None,
     ) -> Tensor:
         """Mask logits (B, Q, T, H, W) of kernels (B, Q, C') on features (B, T, C', H, W)."""
         maps = torch.matmul(kernels[:, None], features.flatten(3))
         maps = maps.unflatten(3, features.shape[-2:]).transpose(1, 2)
-        if self.place_prior is None:
-            return maps
-        prior = self.place_prior(embeds, centres, full_size, maps.shape[-2:])
-        return maps + prior[:, :, None].to(maps.dtype)
+        if self.place_prior is not None:
+            prior = self.place_prior(embeds, centres, full_size, maps.shape[-2:])
+            maps = maps + prior[:, :, None].to(maps.dtype)
+        if likeness is not None:
+            prior = likeness(embeds, (maps.shape[-2], maps.shape[-1])).to(maps.dtype)
+            num_objects = prior.shape[1]
+            maps = torch.cat([maps[:, :num_objects] + prior, maps[:, num_objects:]], 1)
+        return maps
 
 
 def _build_queries(cfg: CfgNode) -> LearnedQueries | GridQueries:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from gvseg.modeling.task_oriented.exemplars import ObjectPoints, read_objects
@@ -25,14 +27,29 @@ class ClipRequest:
     points: ObjectPoints | None = None  # where this clip shows objects
     size: tuple[int, int] | None = None  # (H, W) of its frames before padding; None: none is padded
 
-    def read(self, features: Tensor) -> ObjectFeatures | None:
-        """Return the features of all objects, reading new ones off the clip's (T, C, h, w)."""
+    def read(self, features: Tensor, looks: Tensor | None = None) -> ObjectFeatures | None:
+        """Return the features of all objects, reading new ones off the clip.
+
+        Args:
+            features: (T, C, h, w) of the clip.
+            looks: (T, D, h, w), where objects are known by them.
+        """
         parts = [] if self.known is None else [self.known]
         if self.points is not None:
-            parts.append(read_objects(features, self.points))
+            parts.append(read_objects(features, self.points, looks))
         if not parts:
             return None
         return ObjectFeatures(
             torch.cat([part.features for part in parts]),
             torch.cat([part.centres for part in parts]),
+            None if looks is None else _join([part.looks for part in parts]),
         )
+
+
+def _join(looks: Sequence[Tensor | None]) -> Tensor:
+    """Stack looks (K, 2, P, D) of objects that are known by fewer or more points."""
+    known = [part for part in looks if part is not None]
+    most = max(part.shape[2] for part in known)
+    return torch.cat(
+        [F.pad(part, (0, 0, 0, most - part.shape[2]), value=float("nan")) for part in known]
+    )

@@ -10,7 +10,7 @@ from tests.cli.own_data import own_dataset
 from tests.data.checks.made_up_sets import write_set
 from tests.data.small_benchmarks import write_camvid, write_coco128
 
-CONFIG = Path(__file__).parents[2] / "configs" / "camvid" / "gvseg_effnet_lite0.yaml"
+CONFIG = Path(__file__).parents[2] / "configs" / "camvid" / "mask2former_effnet_lite0.yaml"
 
 
 @pytest.fixture

@@ -209,6 +209,7 @@ def test_colour_names_of_mask2former_change_only_what_they_name(name: str, partn
         ({"SAMPLING_EXTRA_FRAME_NUM": -1}, "SAMPLING_EXTRA_FRAME_NUM is -1; give 0 or more"),
         ({"EXEMPLAR_KINDS": ["scribble"]}, "mask, box, point, not scribble"),
         ({"EXEMPLAR_BOX_JITTER": 0.5}, "EXEMPLAR_BOX_JITTER is 0.5"),
+        ({"EXEMPLAR_GROUP_PROB": 1.5}, "EXEMPLAR_GROUP_PROB is 1.5; give a share"),
     ],
 )
 def test_config_value_that_makes_no_sense_is_named(inputs: dict, message: str):

@@ -243,6 +243,45 @@ def test_padding_is_not_taken_for_the_object():
     assert known.centres.tolist() == [[3 / 8, 3 / 8]]
 
 
+def look(tracker, frame_index, masks, looks, score=1.0):
+    """Let a tracker see a mask in a frame of (1, h, w) looks; return what it knew before."""
+    request = tracker.ask(
+        ClipRequest(Task.EVS, size=(8, 8)),
+        [frame_index],
+        lambda it: it,
+        (8, 8),
+        torch.device("cpu"),
+    )
+    objects = request.read(torch.zeros(1, 1, 8, 8), looks[None])
+    prediction = TubePrediction(
+        torch.zeros(1, 1, 2), masks[None, :, None], torch.zeros(1, 1, 4),
+        features=torch.zeros(1, 1, 1, 8, 8), looks=looks[None, None], objects=[objects],
+    )  # fmt: skip
+    tracker.take_in(prediction, masks, torch.tensor([score]), 0)
+    return request.known
+
+
+def test_object_is_known_by_how_it_looked_first_and_last():
+    """A mask shows fives among zeros; later frames show the object as a six, then not at all."""
+    mask = torch.full((1, 8, 8), -1.0)
+    mask[0, 2:4, 2:4] = 1.0
+
+    def painted(value):
+        return (mask > 0).float() * value
+
+    tracker = ExemplarTracker(first_weight=0.5, momentum=0.5, min_score=0.5, num_points=4)
+    tracker.add(Exemplar(1, 0, mask=(mask[0] > 0).numpy()))
+    assert look(tracker, 0, mask, painted(5.0)) is None
+    known = [look(tracker, t, mask, painted(6.0), score) for t, score in ((1, 1.0), (2, 0.0))]
+    copy = ExemplarTracker(first_weight=0.5, momentum=0.5, min_score=0.5, num_points=4)
+    copy.restore(tracker.state(), torch.device("cpu"))
+    known += [look(follower, 3, mask, painted(9.0)) for follower in (tracker, copy)]
+    for latest, objects in zip((5, 6, 6, 6), known, strict=True):
+        inside, outside = objects.looks[0, :, :, 0].tolist()
+        assert inside == [5] * 4 + [latest] * 4
+        assert outside == [0] * 8
+
+
 def test_mask_that_was_given_stands_in_its_frame():
     predictor = make_predictor()
     drawn = np.zeros(SIZE, dtype=bool)

@@ -96,14 +96,14 @@ def clip_of_size(size, seed):
 
 
 def plain_features(frames):
-    """Feature levels and mask features (B, T, C, h, w) of which each pixel shows its own frame."""
+    """Levels and mask features (B, T, C, h, w) of which each pixel shows its own frame; no looks."""
 
     def at_stride(stride, channels, seed):
         weight = torch.randn(channels, 3, generator=torch.Generator().manual_seed(seed))
         pooled = torch.nn.functional.avg_pool2d(frames.flatten(0, 1), stride)
         return torch.einsum("nchw,dc->ndhw", pooled, weight).unflatten(0, frames.shape[:2])
 
-    return [at_stride(stride, 32, stride) for stride in (32, 16, 8)], at_stride(4, 16, 4)
+    return [at_stride(stride, 32, stride) for stride in (32, 16, 8)], at_stride(4, 16, 4), None
 
 
 def no_positions(encoding, size, device):

@@ -22,3 +22,14 @@ def test_either_may_be_missing():
     assert ClipRequest(Task.EVS, known=KNOWN).read(FEATURES).features.tolist() == [[1] * 3] * 2
     assert ClipRequest(Task.EVS, points=POINTS).read(FEATURES).features.tolist() == [[5] * 3]
     assert ClipRequest(Task.VIS).read(FEATURES) is None
+
+
+def test_objects_may_be_known_by_more_points_than_new_ones():
+    known = ObjectFeatures(KNOWN.features, KNOWN.centres, torch.ones(2, 2, 9, 4))
+    points = ObjectPoints(POINTS.frames, POINTS.points, torch.full((1, 6, 2), 0.75))
+    request = ClipRequest(Task.EVS, known=known, points=points)
+    looks = request.read(FEATURES, torch.full((2, 4, 4, 4), 7.0)).looks
+    assert looks.shape == (3, 2, 9, 4)
+    assert (looks[:2] == 1).all()
+    assert (looks[2, :, :6] == 7).all()
+    assert looks[2, :, 6:].isnan().all()

@@ -52,6 +52,36 @@ def test_a_point_is_all_of_its_own(at_random):
     assert frames.tolist() == [2]
 
 
+def points_outside(exemplar, *, at_random=False, num_points=200):
+    chosen = exemplar_points(
+        [exemplar],
+        num_points=num_points,
+        size=SIZE,
+        at_random=at_random,
+        device=torch.device("cpu"),
+        frame_size=ring().shape,
+    )
+    return chosen.outside[0] * torch.tensor([SIZE[1], SIZE[0]])
+
+
+@pytest.mark.parametrize("at_random", [False, True])
+def test_points_outside_are_in_the_frame_and_not_of_the_object(at_random):
+    column, row = points_outside(Exemplar(1, 0, mask=ring()), at_random=at_random).long().T
+    assert not ring()[row, column].any()
+    column, row = points_outside(Exemplar(1, 0, box=BOX), at_random=at_random).long().T
+    in_box = (column >= 10) & (column < 30) & (row >= 4) & (row < 14)
+    assert not in_box.any()
+    assert column.max() < ring().shape[1]
+    assert column.max() > 60
+    assert row.max() == 31
+
+
+def test_of_what_is_outside_a_point_and_a_full_mask_tell_nothing():
+    point = Exemplar(1, 0, point=np.array([3.5, 4.5], dtype=np.float32))
+    assert points_outside(point).isnan().all()
+    assert points_outside(Exemplar(1, 0, mask=np.ones((32, 64), dtype=bool))).isnan().all()
+
+
 @pytest.mark.parametrize("exemplar", [{"box": BOX}, {"mask": np.ones((32, 64), dtype=bool)}])
 def test_points_are_spread_evenly_at_inference(exemplar):
     """Each of 4 x 4 equal parts gets its share of 320 points, 20, within a tenth of all."""
@@ -132,3 +162,16 @@ def test_gradient_reaches_the_features_under_the_points():
     features = torch.zeros(2, 1, 4, 4, requires_grad=True)
     read_objects(features, objects_at([0.375, 0.625], frames=[1])).features.sum().backward()
     assert features.grad.nonzero().tolist() == [[1, 0, 2, 1]]
+
+
+def test_looks_are_read_at_single_points_and_missing_outside_of_a_point():
+    looks = torch.arange(2 * 16.0).view(2, 1, 4, 4)
+    inside = torch.tensor([[[0.125, 0.125], [0.375, 0.125]], [[0.625, 0.875], [0.625, 0.875]]])
+    outside = torch.full((2, 2, 2), float("nan"))
+    outside[0] = torch.tensor([[0.875, 0.875], [0.875, 0.625]])
+    objects = ObjectPoints(torch.tensor([1, 0]), inside, outside)
+    read = read_objects(torch.zeros(2, 3, 4, 4), objects, looks).looks
+    assert read.shape == (2, 2, 2, 1)
+    assert read[0].flatten().tolist() == [16, 17, 31, 27]
+    assert read[1, 0].flatten().tolist() == [14, 14]
+    assert read[1, 1].isnan().all()
