@@ -14,6 +14,7 @@ from gvseg.data.benchmarks.coco import (
     COCO_AS_YTVIS_2021,
 )
 from gvseg.data.benchmarks.coco_panoptic import COCO_PANOPTIC, COCO_SEMANTIC
+from gvseg.data.benchmarks.coco_stuff import COCO_STUFF21
 from gvseg.data.benchmarks.davis import DAVIS
 from gvseg.data.benchmarks.kitti_step import KITTI_STEP
 from gvseg.data.benchmarks.vipseg import VIPSEG
@@ -27,7 +28,7 @@ BENCHMARKS = (
     CAMVID,
     *(COCO, COCO128, COCO_AS_YTVIS_2019, COCO_AS_YTVIS_2021, COCO_AS_OVIS),
     *(COCO_AS_OBJECT, COCO128_AS_OBJECT),
-    *(COCO_PANOPTIC, COCO_SEMANTIC),
+    *(COCO_PANOPTIC, COCO_SEMANTIC, COCO_STUFF21),
     *(YTVIS_2019, YTVIS_2021, YTVIS_2022, OVIS),
     *DAVIS,
     *YOUTUBE_VOS,
