@@ -57,7 +57,7 @@ def read(root: Path) -> FrameLabels:
 
 
 def masks(labels: FrameLabels) -> list[tuple[str, np.ndarray]]:
-    """Name and mask of every segment, in the order of the first pixels of each name."""
+    """Name and mask of every segment, in the order of their identities."""
     names = COCO_STUFF21.classes.names
     segments = labels.segments
     return [
