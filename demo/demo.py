@@ -282,7 +282,8 @@ def describe(summary: RunSummary) -> str:
     before = f" and {summary.num_resumed} from the run before" if summary.num_resumed else ""
     lines = [
         f"{num_new} frames{before} in {summary.seconds:.1f} s, "
-        f"{num_new / summary.seconds:.1f} frames per second; {summary.num_tracks} tracks"
+        f"{num_new / summary.seconds:.1f} frames per second; "
+        f"{summary.num_tracks} track{'s' * (summary.num_tracks != 1)}"
     ]
     for stage, title in STAGE_TITLES.items():
         seconds = summary.stage_seconds[stage]

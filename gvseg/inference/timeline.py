@@ -108,10 +108,11 @@ class TimelineWriter:
         """Say how many things there were, and how many classes of stuff."""
         num_tracks = sum(is_thing for is_thing, _ in self._tracks)
         num_classes = len(self._tracks) - num_tracks
+        tracks = f"{num_tracks} track{'s' * (num_tracks != 1)}"
         if not num_classes:
-            return f"{num_tracks} tracks"
-        classes = f"{num_classes} classes"
-        return f"{num_tracks} tracks and {classes}" if num_tracks else classes
+            return tracks
+        classes = f"{num_classes} class{'es' * (num_classes != 1)}"
+        return f"{tracks} and {classes}" if num_tracks else classes
 
 
 def draw_timeline(

@@ -91,7 +91,7 @@ def test_things_and_classes_are_counted_apart(tmp_path):
     things, stuff = {1: 0, 2: 0}, {4: 3}
     for frames, expected in (
         ([things], "2 tracks"),
-        ([stuff], "1 classes"),
-        ([things | stuff, {}], "2 tracks and 1 classes"),
+        ([stuff], "1 class"),
+        ([things | stuff, {}], "2 tracks and 1 class"),
     ):
         assert write(tmp_path / "tracks.png", frames)._count_rows() == expected
