@@ -361,10 +361,9 @@ def _add_contrastive(gvseg: CfgNode) -> None:
     gvseg.CONTRASTIVE = CfgNode()  # task-oriented contrastive learning (GvSeg, Eq. 10)
     contrastive = gvseg.CONTRASTIVE
     contrastive.ENABLED = False
-    contrastive.EMBED_HEAD = (
-        True  # clips are linked by embeddings learnt apart from class and mask,
-    )
-    # not in the paper; inference needs this and ENABLED as they were in training
+    # Compare, and link clips by, embeddings that are learnt apart from class and mask; not in the
+    # paper. Inference needs this and ENABLED as they were in training.
+    contrastive.EMBED_HEAD = True
     contrastive.TAU = 0.2  # change of shape and position below which views of an object are alike
     contrastive.DISTANT = "negative"  # what the other views of the object are, or "ignored"
     contrastive.CLASS_SAMPLES = "dataset"  # what stuff meets: queues, its own "video", or the

@@ -180,7 +180,7 @@ class QueryDecoder(nn.Module):
         head = cfg.MODEL.SEM_SEG_HEAD
         contrastive = cfg.MODEL.GVSEG.CONTRASTIVE
         task = model_task(cfg.MODEL.GVSEG.TASK)
-        is_linked = task in (None, Task.VIS, Task.VPS)  # EVS knows its objects by their queries
+        is_compared = task is not Task.EVS  # which knows its objects by their queries
         attention_mask = cfg.MODEL.GVSEG.ATTENTION_MASK
         if attention_mask not in ("resample_features", "resample_masks"):
             raise ValueError(
@@ -197,7 +197,7 @@ class QueryDecoder(nn.Module):
             "head": {
                 "mask_dim": head.MASK_DIM,
                 "num_columns": LabelSets.from_config(cfg).num_columns,
-                "has_link": contrastive.ENABLED and contrastive.EMBED_HEAD and is_linked,
+                "has_link": contrastive.ENABLED and contrastive.EMBED_HEAD and is_compared,
             },
             "num_layers": former.DEC_LAYERS - 1,
             "layer": {

@@ -96,7 +96,7 @@ def clip_of_size(size, seed):
 
 
 def plain_features(frames):
-    """Levels and mask features (B, T, C, h, w) of which each pixel shows its own frame; no looks."""
+    """Levels and mask features (B, T, C, h, w), each pixel of its own frame alone; no looks."""
 
     def at_stride(stride, channels, seed):
         weight = torch.randn(channels, 3, generator=torch.Generator().manual_seed(seed))

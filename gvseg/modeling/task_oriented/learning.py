@@ -162,7 +162,7 @@ class TaskOrientedLearning(nn.Module):
         losses = self.criterion(clips.prediction, clips.targets, iteration)
         if self.learns_to_follow:
             losses |= self._following_losses(extra, clips.prediction.class_logits, iteration)
-        classes, embeds, peers = self._semantic_queries(clips)
+        classes, contents, embeds, peers = self._semantic_queries(clips)
         if self.contrast is not None:
             things = self._videos(clips, extra, of_things=True)
             of_classes = []
@@ -179,7 +179,7 @@ class TaskOrientedLearning(nn.Module):
                 known = {name: value for name, value in values.items() if math.isfinite(value)}
                 get_event_storage().put_scalars(**known)
         if memory is not None:
-            memory.update(classes, embeds)
+            memory.update(classes, contents)
         return losses
 
     def _following_losses(
@@ -202,16 +202,19 @@ class TaskOrientedLearning(nn.Module):
         losses = self.criterion(part, [extra.targets[index] for index in chosen], iteration)
         return {f"{name}_extra": loss for name, loss in losses.items()}
 
-    def _semantic_queries(self, clips: Segmented) -> tuple[Tensor, Tensor, list[Tensor]]:
+    def _semantic_queries(self, clips: Segmented) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
         """Find the queries that stand for semantic classes.
 
         Returns:
-            their classes (M,) and contents (M, C), and beside each the classes of its label set
-            that its task does not tell apart (K,) bool; all in rows of class memories.
+            their classes (M,), contents (M, C), embeddings that are compared (M, C), and beside
+            each the classes of its label set that its task does not tell apart (K,) bool; all in
+            rows of class memories.
         """
-        embeds_of_clips = _contents(clips.prediction)
-        classes, embeds, peers = [], [embeds_of_clips[:, :0].flatten(0, 1)], []
-        device = embeds_of_clips.device
+        both = torch.stack(
+            [_contents(clips.prediction).float(), clips.prediction.query_embeds.float()]
+        )
+        classes, found, peers = [], [both[:, 0, :0]], []
+        device = both.device
         matches = self.match(clips.prediction, clips.targets)
         for index, (target, (queries, matched)) in enumerate(
             zip(clips.targets, matches, strict=True)
@@ -222,9 +225,10 @@ class TaskOrientedLearning(nn.Module):
             is_peer = torch.zeros(self.label_sets.num_classes, dtype=torch.bool, device=device)
             is_peer[self.label_sets.semantic_rows(label_set, clips.tasks[index])] = True
             classes.append(rows)
-            embeds.append(embeds_of_clips[index, queries.to(device)[is_semantic]])
+            found.append(both[:, index, queries.to(device)[is_semantic]])
             peers += [is_peer] * len(rows)
-        return torch.cat(classes), torch.cat(embeds), peers
+        contents, embeds = torch.cat(found, 1)
+        return torch.cat(classes), contents, embeds, peers
 
     def _videos(
         self, clips: Segmented, extra: Segmented | None, *, of_things: bool
@@ -263,9 +267,9 @@ class TaskOrientedLearning(nn.Module):
         queries, matched = (positions.to(target.ids.device) for positions in match)
         is_wanted = (target.ids[matched] >= 0) == of_things
         queries, matched = queries[is_wanted], matched[is_wanted]
-        # Things are told apart by what links them; classes and objects of exemplars are not linked.
-        is_linked = of_things and part.tasks[index] is not Task.EVS
-        embeds = part.prediction.query_embeds if is_linked else _contents(part.prediction)
+        # Objects of exemplars are known by their queries.
+        is_exemplar = part.tasks[index] is Task.EVS
+        embeds = _contents(part.prediction) if is_exemplar else part.prediction.query_embeds
         return View(
             embeds=embeds[index, queries],
             ids=(target.ids if of_things else target.classes)[matched],
