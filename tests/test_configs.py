@@ -48,12 +48,15 @@ def test_model_builds(path):
 def test_config_fits_its_datasets(path):
     cfg = load_config(path)
     names = [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST]
-    benchmarks = [get_benchmark(name) for name in names]
+    class_tables = {get_benchmark(name).classes for name in names}
+    sets = cfg.MODEL.GVSEG.LABEL_SETS
 
-    assert benchmarks
-    assert {len(benchmark.classes) for benchmark in benchmarks} == {
-        cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
-    }
+    assert class_tables
+    if sets:
+        assert {get_benchmark(name).classes for name in sets} == class_tables
+        assert sum(map(len, class_tables)) == cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
+    else:
+        assert {len(classes) for classes in class_tables} == {cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES}
 
 
 @pytest.mark.parametrize("path", LEAVES, ids=name_of)

@@ -19,6 +19,8 @@ pytestmark = [
         ("camvid_val", (1, 101, 0)),
         ("coco128_train", (128, 128, 900 - 13)),  # less the crowds
         ("davis2016_dev_val", (10, 787, 10)),
+        ("coco_stuff21_train", (13, 13, 73)),
+        ("coco_stuff21_val", (8, 8, 60)),
     ],
 )
 def test_real_set_is_clean(dataset_name: str, counts: tuple[int, int, int]):
