@@ -200,7 +200,7 @@ def _add_input(cfg: CfgNode) -> None:
     cfg.INPUT.SAMPLING_UNIT = "video"  # what an epoch visits once, or "frame": each as key frame
     cfg.INPUT.EXEMPLAR_KINDS = ["mask", "box", "point"]  # that EVS draws among in training
     cfg.INPUT.EXEMPLAR_BOX_JITTER = 0.0  # of width and height; edges of boxes move by up to this
-    cfg.INPUT.EXEMPLAR_GROUP_PROB = 0.0  # that EVS takes touching objects for one in training
+    cfg.INPUT.EXEMPLAR_GROUP_PROB = 0.0  # that EVS takes an object and one that touches it for one
     cfg.INPUT.ROTATION = 0.0  # degrees; every clip is turned by up to +- this
     cfg.INPUT.COPY_PASTE_PROB = 0.0  # share of clips that get objects of another one
     cfg.INPUT.PSEUDO_CLIP = CfgNode()  # how the copies of a still image move over the clip
@@ -315,7 +315,8 @@ def _add_gvseg(cfg: CfgNode) -> None:
     gvseg.CUE_SEGMENTS = "things"  # whose queries have cues; "stuff" or "all" for ablations
     gvseg.PREDICTED_CUE_PROB = 0.5  # of the predicted one where mixed
     gvseg.CLASS_MEMORY_MOMENTUM = 0.99  # of the embeddings that queries of classes start from
-    gvseg.EXEMPLAR_POINTS = 32  # read inside the mask or box of an exemplar (Eq. 7)
+    gvseg.EXEMPLAR_POINTS = 32  # read inside the mask or box of an exemplar (Eq. 7), and for
+    # LOOK_MASKS as many outside
     _add_contrastive(gvseg)
     gvseg.PLACE_MASKS = False  # masks fade with the distance from their query's place
     gvseg.LOOK_MASKS = False  # masks of exemplars' objects rise where pixels look like them
@@ -332,8 +333,9 @@ def _add_gvseg(cfg: CfgNode) -> None:
     gvseg.TEST.EXEMPLAR = CfgNode()  # objects that exemplars point out (EVS)
     gvseg.TEST.EXEMPLAR.MIN_SCORE = 0.5  # probability of being there below which one is absent
     gvseg.TEST.EXEMPLAR.FIRST_WEIGHT = 0.5  # of the exemplar in what an object's query starts from;
-    # the rest is what was found since
-    gvseg.TEST.EXEMPLAR.MOMENTUM = 0.8  # weight of what an object looked like against the latest
+    # the rest is what was found since; of LOOK_MASKS both count alike, but for one of weight 0
+    gvseg.TEST.EXEMPLAR.MOMENTUM = 0.8  # weight of what an object looked like against the latest,
+    # in what its query starts from
     gvseg.TEST.MAX_INSTANCES = 100  # best query-class pairs kept in a frame, in the place of
     # detectron2's TEST.DETECTIONS_PER_IMAGE
     gvseg.TEST.SCORE_THRESHOLD = 0.0  # instances below are dropped; the demo sets its own

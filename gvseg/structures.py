@@ -37,7 +37,9 @@ class TubePrediction:
 
     class_logits: Tensor  # (B, Q, K+1), last column is "no object"
     mask_logits: Tensor  # (B, Q, T, H/4, W/4)
-    query_embeds: Tensor  # (B, Q, C), used to link clips; of earlier layers the queries, normalised
+    # (B, Q, C), what contrast compares and clips are linked by; of earlier layers the queries,
+    # normalised
+    query_embeds: Tensor
     # Rows and columns of mask_logits that the frame takes, (B, 2) float32, which may be fractions;
     # the rest is padding. None where there is none.
     frame_sizes: Tensor | None = None

@@ -21,7 +21,14 @@ from gvseg.modeling.task_oriented.shape_position import ShapePositionDescriptor
 from gvseg.structures import TubePrediction
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
-OTHERS = {"base", "camvid", "coco128", "coco_stuff21", "mixed", "quick"}  # not of the paper's benchmarks
+OTHERS = {
+    "base",
+    "camvid",
+    "coco128",
+    "coco_stuff21",
+    "mixed",
+    "quick",
+}  # not of the paper's benchmarks
 
 BACKBONES = ("r50", "swin_b", "swin_l")
 # Sizes of frames by backbone: short edge in training, least and most, its bound, and in tests.

@@ -49,15 +49,16 @@ def run(args: argparse.Namespace) -> None:
         OSError: a folder has none, or the picture cannot be written.
         ValueError: a file is damaged or of no training.
     """
-    trainings = {folder.name: read_curves(folder, args.metrics) for folder in args.folders}
-    if len(trainings) < len(args.folders):
-        raise ValueError("Two of the folders have one name; rename one, for names title the rows.")
+    trainings = {str(folder): read_curves(folder, args.metrics) for folder in args.folders}
     draw(trainings).savefig(args.output, dpi=110)
     logger.info("%s", args.output)
 
 
 def read_curves(folder: Path, metrics: Sequence[str]) -> Curves:
-    """Read what a training logged; what it logged twice, as it was stopped and resumed, once."""
+    """Read what a training logged; what it logged again, as it was stopped and resumed, once.
+
+    Of another training that wrote to the same folder before, nothing is left.
+    """
     path = folder / "metrics.json"
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; {folder} is not the output of a training.")
@@ -72,6 +73,9 @@ def read_curves(folder: Path, metrics: Sequence[str]) -> Curves:
             raise ValueError(
                 f"{path}, line {number}, is damaged ({error!r}); remove the line."
             ) from error
+        for points in (loss, *found.values()):
+            for later in [logged_at for logged_at in points if logged_at > iteration]:
+                del points[later]
         if "total_loss" in logged:
             loss[iteration] = logged["total_loss"]
         for key, value in logged.items():

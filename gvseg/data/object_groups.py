@@ -7,6 +7,7 @@ T frames, N segments of a frame, (H, W) pixels.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import cv2
@@ -16,7 +17,7 @@ from gvseg.data.clip import Clip
 from gvseg.data.sample import visible_objects
 from gvseg.data.segments import FrameLabels
 
-REACH = 3  # pixels that may lie between objects which touch
+REACH = 3  # pixels from one object to another that touches it, at most
 
 
 def group_objects(
@@ -27,7 +28,8 @@ def group_objects(
     Args:
         rng: the source of all randomness.
         clip: with labels.
-        probability: that an object which touches others is joined with one of these.
+        probability: that an object which touches others is joined with one of these; of a pair that
+            touches nothing else, that the two are joined.
         is_thing: (K,) bool by class.
     """
     positions = [visible_objects(labels, is_thing) for labels in clip.labels]
@@ -40,7 +42,10 @@ def group_objects(
     free = set(neighbours)
     for object_id in rng.permutation(sorted(neighbours)).tolist():
         others = sorted(neighbours[object_id] & free - {object_id})
-        if object_id not in free or not others or rng.random() >= probability:
+        if object_id not in free or not others:
+            continue
+        if rng.random() >= probability:
+            free.remove(object_id)  # nor is it asked by others, so that a pair is joined so often
             continue
         other = others[int(rng.integers(len(others)))]
         joined[other] = object_id
@@ -56,16 +61,29 @@ def group_objects(
 
 
 def _touching(labels: FrameLabels, position_of_id: dict[int, int]) -> list[tuple[int, int]]:
-    """Return the pairs of objects of a frame between which lie few pixels, if any."""
-    ids = list(position_of_id)
-    if len(ids) < 2:
-        return []
-    masks = [labels.segments.mask(position_of_id[id_]).astype(np.uint8) for id_ in ids]
-    kernel = np.ones((2 * REACH + 1, 2 * REACH + 1), dtype=np.uint8)
-    grown = np.stack([cv2.dilate(mask, kernel).ravel() for mask in masks]).astype(np.float32)
-    plain = np.stack([mask.ravel() for mask in masks]).astype(np.float32)
-    rows, columns = np.nonzero(np.triu(grown @ plain.T, 1))
-    return [(ids[row], ids[column]) for row, column in zip(rows, columns, strict=True)]
+    """Return the pairs of objects of a frame that are within reach of each other."""
+    grown, kernel = {}, np.ones((2 * REACH + 1, 2 * REACH + 1), dtype=np.uint8)
+    boxes = {}
+    for object_id, position in position_of_id.items():
+        rows, columns = (
+            np.flatnonzero(labels.segments.mask(position).any(axis=axis)) for axis in (1, 0)
+        )
+        boxes[object_id] = np.array([rows[0], columns[0], rows[-1] + 1, columns[-1] + 1])
+    pairs = []
+    for first, second in itertools.combinations(position_of_id, 2):
+        # Only what lies within reach of both can touch.
+        top, left = np.maximum(boxes[first][:2], boxes[second][:2]) - REACH
+        bottom, right = np.minimum(boxes[first][2:], boxes[second][2:]) + REACH
+        if top >= bottom or left >= right:
+            continue
+        if first not in grown:
+            mask = labels.segments.mask(position_of_id[first]).astype(np.uint8)
+            grown[first] = cv2.dilate(mask, kernel)
+        part = slice(max(top, 0), bottom), slice(max(left, 0), right)
+        other = labels.segments.mask(position_of_id[second])[part]
+        if (grown[first][part] & other).any():
+            pairs.append((first, second))
+    return pairs
 
 
 def _joined(

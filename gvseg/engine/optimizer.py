@@ -19,7 +19,7 @@ NORMS = (
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-    """Return the optimizer with a slower backbone and no weight decay on norms and embeddings."""
+    """Return the optimizer: a slower backbone, no weight decay on norms, embeddings and scalars."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     seen: set[nn.Parameter] = set()
     for module_name, module in model.named_modules():
@@ -30,7 +30,9 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
             # DistributedDataParallel puts "module." in front.
             in_backbone = "backbone" in module_name.split(".")
             rate = cfg.SOLVER.BASE_LR * (cfg.SOLVER.BACKBONE_MULTIPLIER if in_backbone else 1.0)
-            groups.setdefault((rate, _weight_decay(cfg, module, name)), []).append(parameter)
+            groups.setdefault((rate, _weight_decay(cfg, module, name, parameter)), []).append(
+                parameter
+            )
     if not groups:
         raise ValueError("No parameter of the model requires a gradient.")
     options = [
@@ -45,7 +47,9 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     raise ValueError(f"SOLVER.OPTIMIZER is {kind!r}; choose ADAMW or SGD.")
 
 
-def _weight_decay(cfg: CfgNode, module: nn.Module, name: str) -> float:
+def _weight_decay(cfg: CfgNode, module: nn.Module, name: str, parameter: nn.Parameter) -> float:
+    if parameter.ndim == 0:  # a scale or a threshold, for which 0 means nothing
+        return 0.0
     if isinstance(module, NORMS):
         return cfg.SOLVER.WEIGHT_DECAY_NORM
     if isinstance(module, nn.Embedding):

@@ -56,7 +56,8 @@ class ExemplarTracker:
 
     Args:
         first_weight: of what was read at the exemplar in what a query starts from, 0 to 1; the rest
-            is what was found since. The one cannot drift, the other follows a change of looks.
+            is what was found since. The one cannot drift, the other follows a change of looks. Of
+            points that objects are known by both count alike, unless one has no weight at all.
         momentum: weight of what was remembered against what the latest window shows, 0 to 1.
         min_score: probability of being there below which an object is absent from a window.
         num_points: read inside each mask or box.
@@ -311,16 +312,21 @@ class ExemplarTracker:
         first = torch.stack([entry.first for entry in entries])
         recent = torch.stack([entry.recent for entry in entries])
         features = self.first_weight * first + (1 - self.first_weight) * recent
-        looks = [
-            torch.cat([entry.first_looks, entry.recent_looks], 1)
-            for entry in entries
-            if entry.first_looks is not None and entry.recent_looks is not None
-        ]
-        return ObjectFeatures(
-            features,
-            torch.stack([entry.centre for entry in entries]),
-            torch.stack(looks) if looks else None,
-        )
+        centres = torch.stack([entry.centre for entry in entries])
+        return ObjectFeatures(features, centres, self._looks(entries))
+
+    def _looks(self, entries: Sequence[_Known]) -> Tensor | None:
+        """Return the points that objects are known by, (K, 2, P, D), None where they are not."""
+        parts = []
+        if self.first_weight > 0:
+            parts.append([entry.first_looks for entry in entries])
+        if self.first_weight < 1:
+            parts.append([entry.recent_looks for entry in entries])
+        known = [[looks for looks in part if looks is not None] for part in parts]
+        if not known[0]:
+            return None
+        assert all(len(part) == len(entries) for part in known), "all objects have looks, or none"
+        return torch.cat([torch.stack(part) for part in known], 2)
 
 
 def _in_turn(

@@ -22,7 +22,7 @@ from gvseg.tasks import Task, model_task
 SCALE = 40.0  # of cosines at first
 THRESHOLD = 0.5  # cosine at first with what is outside, where nothing is known of it
 GAIN = -1.0  # softplus of it multiplies the logits at first
-COMPARED_AT_ONCE = 8  # objects, so that memory does not grow with all of them
+COMPARED_AT_ONCE = 8  # objects, so that at inference memory does not grow with all of them
 
 
 class LookPrior(nn.Module):
@@ -81,7 +81,7 @@ class LookPrior(nn.Module):
         )
 
     def features(self, maps: Sequence[Tensor]) -> Tensor:
-        """Return what pixels look like (B, T, D, h, w), of the size of the first map.
+        """Return what pixels look like (B, T, D, h, w) float32, of the size of the first map.
 
         Args:
             maps: (B, T, channels, h', w') over the same frames.
@@ -89,7 +89,7 @@ class LookPrior(nn.Module):
         batch, size = maps[0].shape[:2], maps[0].shape[-2:]
         looks = []
         for project, part in zip(self.projections, maps, strict=True):
-            projected = F.normalize(project(part.flatten(0, 1)), dim=1)
+            projected = F.normalize(project(part.flatten(0, 1)).float(), dim=1)
             looks.append(F.interpolate(projected, size, mode="bilinear", align_corners=False))
         return torch.cat(looks, 1).unflatten(0, batch)
 

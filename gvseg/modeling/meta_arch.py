@@ -300,7 +300,8 @@ class GvSeg(nn.Module):
             guide: of the decoder; by default the queries' own masks, where the model has cues.
         """
         requests = requests or [self._default_request()] * len(frames)
-        levels, mask_features, looks = self._features(frames)
+        has_objects = any(request.task is Task.EVS for request in requests)
+        levels, mask_features, looks = self._features(frames, with_looks=has_objects)
         features = levels[-1]
         objects = [
             request.read(features[index], None if looks is None else looks[index])
@@ -314,9 +315,14 @@ class GvSeg(nn.Module):
             *levels, mask_features = (
                 part.flatten(0, 1)[:, None] for part in (*levels, mask_features)
             )
-        if self.look_prior is not None and looks is not None:
-            of_clips = looks.flatten(0, 1)[:, None] if self.fold_frames else looks
-            likeness = self.look_prior(of_clips, [objects[index] for index in owner])
+        if self.look_prior is not None:
+            if looks is not None:
+                of_clips = looks.flatten(0, 1)[:, None] if self.fold_frames else looks
+                likeness = self.look_prior(of_clips, [objects[index] for index in owner])
+            # Other tasks leave it out; DistributedDataParallel wants all of it in every step.
+            mask_features = mask_features + 0 * sum(
+                parameter.sum() for parameter in self.look_prior.parameters()
+            )
         sets = [requests[index].label_set for index in owner]
         tasks = [requests[index].task for index in owner]
         padded, stride = image_size(frames), frames.shape[-1] / mask_features.shape[-1]
@@ -339,8 +345,11 @@ class GvSeg(nn.Module):
         prediction.looks = looks
         return prediction
 
-    def _features(self, frames: Tensor) -> tuple[list[Tensor], Tensor, Tensor | None]:
+    def _features(
+        self, frames: Tensor, *, with_looks: bool
+    ) -> tuple[list[Tensor], Tensor, Tensor | None]:
         """Return feature levels (B, T, C, h, w), coarse to fine, mask features, and looks."""
+        look_prior = self.look_prior if with_looks else None
         size = frames.shape[:2]
         frames = frames.flatten(0, 1)
         if frames.device.type == "cpu":
@@ -353,16 +362,16 @@ class GvSeg(nn.Module):
         for part in frames.split(per_step):
             maps = self.backbone(part)
             levels, mask_features = self.pixel_decoder(maps)
-            of_backbone = [] if self.look_prior is None else [maps[self.look_prior.feature]]
+            of_backbone = [] if look_prior is None else [maps[look_prior.feature]]
             steps.append([mask_features, *of_backbone, *levels])
         # Each for all frames again.
         mask_features, *rest = (
             torch.cat(parts).unflatten(0, size) for parts in zip(*steps, strict=True)
         )
-        if self.look_prior is None:
+        if look_prior is None:
             return self.query_decoder.project(rest), mask_features, None
         levels = self.query_decoder.project(rest[1:])
-        return levels, mask_features, self.look_prior.features([levels[-1], rest[0]])
+        return levels, mask_features, look_prior.features([levels[-1], rest[0]])
 
     def _query_request(self, request: ClipRequest, objects: ObjectFeatures | None) -> QueryRequest:
         """Return what the queries of a clip start from, as its task asks."""

@@ -75,14 +75,15 @@ class DecoderLayer(nn.Module):
 
 
 class PredictionHead(nn.Module):
-    """Class logits, mask kernels and, where wanted, link embeddings of each query.
+    """Class logits, mask kernels and, where wanted, embeddings to compare of each query.
 
     Args:
         embed_dim: of queries.
         mask_dim: of kernels.
         num_columns: of class logits.
-        has_link: whether clips are linked by an embedding of its own. Objects of one class and look
-            are to share their class and kernel but not what links them.
+        has_link: whether contrast compares, and clips are linked by, an embedding of its own.
+            Objects of one class and look are to share their class and kernel but not what links
+            them.
     """
 
     def __init__(

@@ -32,10 +32,13 @@ def test_losses_and_chosen_metrics_are_read(training: Path):
     assert curves.metrics == {"vss/vspw/mIoU": [(40, 30.0), (60, 40.0)]}
 
 
-def test_what_was_logged_again_after_resuming_counts(training: Path):
+def test_what_was_logged_again_counts_and_nothing_that_came_after_it(training: Path):
+    """A training was resumed, or another one began, before what the file already has."""
     with (training / "metrics.json").open("a") as file:
         file.write(json.dumps({"iteration": 39, "total_loss": 1.0}) + "\n")
-    assert read_curves(training, []).loss[1] == (40, 1.0)
+    curves = read_curves(training, ["mIoU"])
+    assert curves.loss == [(20, 9.0 - 1.9), (40, 1.0)]
+    assert curves.metrics == {"vss/vspw/mIoU": [(40, 30.0)]}
 
 
 def test_every_training_has_a_row(training: Path, tmp_path: Path):
@@ -68,11 +71,3 @@ def test_what_is_no_training_is_refused(tmp_path: Path, capsys, text, message: s
         (tmp_path / "metrics.json").write_text(text)
     assert main(["plot-training", str(tmp_path), "--output", str(tmp_path / "a.png")]) == 1
     assert message in capsys.readouterr().err
-
-
-def test_two_folders_of_one_name_are_refused(training: Path, tmp_path: Path, capsys):
-    (tmp_path / "other").mkdir()
-    twin = write_log(tmp_path / "other" / "camvid", [{"iteration": 0, "total_loss": 1.0}])
-    output = str(tmp_path / "a.png")
-    assert main(["plot-training", str(training), str(twin), "--output", output]) == 1
-    assert "have one name" in capsys.readouterr().err

@@ -373,6 +373,19 @@ class TestExemplars:
         sample = mapper(self.record(benchmark), np.random.default_rng(0))
         assert {exemplar.kind for exemplar in sample["exemplars"]} == {"point"}
 
+    def test_config_has_objects_that_touch_taken_for_one(self, benchmark: Benchmark):
+        """In clip and extra frames alike, where each object on its own has another exemplar."""
+        keys = {"SAMPLING_EXTRA_FRAME_NUM": 1}
+        numbers = []
+        for probability in (0.0, 1.0):
+            mapper = ClipMapper(small_cfg(EXEMPLAR_GROUP_PROB=probability, **keys), benchmark)
+            sample = mapper(self.record(benchmark), np.random.default_rng(0))
+            ids = sample["instances"][0].gt_ids.tolist()
+            assert [exemplar.object_id for exemplar in sample["exemplars"]] == ids
+            assert set(sample["extra"]["instances"][0].gt_ids.tolist()) <= set(ids)
+            numbers.append(len(ids))
+        assert numbers[1] < numbers[0]
+
     def test_benchmark_gives_those_to_test_with_at_the_size_of_the_images(
         self, benchmark: Benchmark
     ):

@@ -72,8 +72,19 @@ def test_stuff_and_crowds_are_never_joined():
 
 def test_objects_are_joined_as_often_as_asked():
     joined = [len(masks_by_id(grouped(clip_of_three(), 0.3, seed))) == 2 for seed in range(300)]
-    # Either of the two may ask for the other: 1 - 0.7 ** 2 is 0.51.
-    assert 0.42 < np.mean(joined) < 0.6
+    assert 0.22 < np.mean(joined) < 0.38
+
+
+def test_objects_touch_within_reach_and_no_farther():
+    """Two pixels lie between the first two, three between the others, whatever their boxes."""
+    near, far = (box_clip([(4, 4, 9, 9), (4, x, 9, 25)], 50, classes=[0, 0]) for x in (11, 12))
+    assert len(masks_by_id(grouped(near))) == 1
+    assert len(masks_by_id(grouped(far))) == 2
+    # Boxes that overlap are not enough.
+    corner = box_clip([(0, 0, 2, 20), (8, 18, 20, 20)], 50, classes=[0, 0])
+    for labels in corner.labels:
+        labels.segments.masks[0, :18, :2] = True
+    assert len(masks_by_id(grouped(corner))) == 2
 
 
 def test_frames_stay_as_they_are():

@@ -24,6 +24,12 @@ def test_backbone_learns_slower_and_norms_do_not_decay():
     assert group_of(optimizer, model.backbone.body.bn1.weight) == (pytest.approx(1e-5), 0.01)
 
 
+def test_single_numbers_do_not_decay():
+    model = build_tiny()
+    model.scale = torch.nn.Parameter(torch.tensor(3.0))
+    assert group_of(build_optimizer(tiny_config(), model), model.scale) == (1e-4, 0.0)
+
+
 def test_every_trained_parameter_is_in_one_group():
     model = build_tiny()
     optimizer = build_optimizer(tiny_config(), model)

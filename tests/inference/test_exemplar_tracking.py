@@ -282,6 +282,17 @@ def test_object_is_known_by_how_it_looked_first_and_last():
         assert outside == [0] * 8
 
 
+@pytest.mark.parametrize(("first_weight", "expected"), [(0.0, {6}), (0.5, {5, 6}), (1.0, {5})])
+def test_looks_without_weight_are_left_out(first_weight, expected):
+    mask = torch.full((1, 8, 8), -1.0)
+    mask[0, 2:4, 2:4] = 1.0
+    tracker = ExemplarTracker(first_weight=first_weight, momentum=0.5, min_score=0.5, num_points=4)
+    tracker.add(Exemplar(1, 0, mask=(mask[0] > 0).numpy()))
+    for t, value in enumerate((5.0, 6.0, 7.0)):
+        known = look(tracker, t, mask, (mask > 0).float() * value)
+    assert set(known.looks[0, 0].flatten().tolist()) == expected
+
+
 def test_mask_that_was_given_stands_in_its_frame():
     predictor = make_predictor()
     drawn = np.zeros(SIZE, dtype=bool)

@@ -157,17 +157,35 @@ def test_other_tasks_have_no_use_for_it():
 
 
 @pytest.mark.parametrize("tube", ["clip", "frame"])
-def test_masks_follow_looks(tube):
-    """Where pixels look like the object and its query says that this counts, there is its mask."""
+def test_masks_rise_where_pixels_look_like_the_object(tube):
+    """By the likeness of each frame, as much as the query says."""
     torch.manual_seed(0)
     model = build_whole("evs", "MODEL.GVSEG.LOOK_MASKS", "True", "MODEL.GVSEG.TUBE", tube).eval()
+    for layer in model.query_decoder.layers:
+        layer.cross_attention.forward = lambda queries, *_: torch.zeros_like(queries)
+    model.cues = None
     sample = task_sample("evs")
+    logits, gains = [], (0.25, 1.5)
     with torch.inference_mode():
-        model.look_prior.gain.bias.fill_(-100.0)
-        without = model([sample]).mask_logits
-        model.look_prior.gain.bias.fill_(3.0)
-        prediction = model([sample])
-    num_objects = len(sample["exemplars"])
-    assert prediction.looks.shape[:2] == (1, 3)
-    changed = (prediction.mask_logits - without).abs().flatten(2).amax((0, 2))
-    assert (changed[:num_objects] > 1).all()
+        for gain in gains:
+            model.look_prior.gain.bias.fill_(math.log(math.expm1(gain)))
+            prediction = model([sample])
+            logits.append(prediction.mask_logits)
+        looks, (objects,) = prediction.looks[0], prediction.objects
+        likeness = model.look_prior.compare(looks, objects.looks)
+    num_objects = len(objects.features)
+    added = (logits[1] - logits[0]) / (gains[1] - gains[0])
+    # Frames in the batch, or in the tube.
+    added = added[:, :num_objects].transpose(0, 1).flatten(1, 2)
+    expected = torch.nn.functional.interpolate(
+        likeness, added.shape[-2:], mode="bilinear", align_corners=False
+    )
+    torch.testing.assert_close(added, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_features_are_finite_in_half_precision():
+    module = prior()
+    with torch.autocast("cpu", dtype=torch.float16), torch.no_grad():
+        features = module.features([torch.zeros(1, 1, 6, 4, 4), torch.rand(1, 1, 6, 2, 2)])
+    assert features.dtype == torch.float32
+    assert features.isfinite().all()

@@ -95,7 +95,7 @@ def clip_of_size(size, seed):
     return {"images": list(images), "task": "vis", "dataset_name": "things_and_stuff"}
 
 
-def plain_features(frames):
+def plain_features(frames, with_looks):
     """Levels and mask features (B, T, C, h, w), each pixel of its own frame alone; no looks."""
 
     def at_stride(stride, channels, seed):

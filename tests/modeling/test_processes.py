@@ -111,7 +111,8 @@ def model_gradients():
 
 def train_on_different_tasks():
     """Losses where one process has objects to follow, and the other neither these nor things."""
-    model = DistributedDataParallel(build_whole("mixed").train(), broadcast_buffers=False)
+    whole = build_whole("mixed", "MODEL.GVSEG.LOOK_MASKS", "True")
+    model = DistributedDataParallel(whole.train(), broadcast_buffers=False)
     task = ("evs", "vss")[comm.get_rank()]
     for _ in range(2):
         losses = model([task_sample(task)])

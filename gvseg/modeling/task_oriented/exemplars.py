@@ -129,12 +129,13 @@ def _points_outside(
 
 def _points_of(mask: np.ndarray, where: np.ndarray) -> np.ndarray:
     """Return the middles of pixels of a mask at shares `where` of them; NaN if it has none."""
-    rows, columns = np.nonzero(mask)
-    if not len(rows):
+    pixels = np.flatnonzero(mask)
+    if not len(pixels):
         return np.full(where.shape, np.nan)
     # Row by row is a way through the mask, of which the first number is the share.
-    chosen = (where[:, 0] * len(rows)).astype(np.int64).clip(max=len(rows) - 1)
-    return np.stack([columns[chosen], rows[chosen]], axis=1) + 0.5
+    chosen = (where[:, 0] * len(pixels)).astype(np.int64).clip(max=len(pixels) - 1)
+    rows, columns = np.divmod(pixels[chosen], mask.shape[1])
+    return np.stack([columns, rows], axis=1) + 0.5
 
 
 def _spread(num_points: int) -> np.ndarray:

@@ -169,8 +169,8 @@ class TaskOrientedLearning(nn.Module):
             if self.contrast.queues is None:
                 of_classes = self._videos(clips, extra, of_things=False)
             contrastive, scalars = self.contrast(things, classes, embeds, peers, of_classes)
-            # DistributedDataParallel waits for every parameter, and without things the head of link
-            # embeddings would get no gradient.
+            # DistributedDataParallel waits for every parameter, and with objects of exemplars alone
+            # the head of embeddings would get no gradient.
             idle = 0 * clips.prediction.query_embeds.sum()
             losses |= {name: loss + idle for name, loss in contrastive.items()}
             if has_event_storage():

@@ -185,10 +185,12 @@ def test_objects_of_exemplars_are_told_apart_by_their_queries():
     assert not any(gradient.any() for gradient in of_link)
 
 
-def test_a_step_without_things_leaves_no_parameter_out():
+@pytest.mark.parametrize("task", [task.value for task in Task])
+def test_a_step_of_one_task_leaves_no_parameter_out(task):
     """DistributedDataParallel waits for the gradient of every one."""
-    model = build_whole("mixed", "MODEL.BACKBONE.FREEZE_AT", "0").train()
-    sum(model([task_sample("vss")]).values()).backward()
+    options = ("MODEL.BACKBONE.FREEZE_AT", "0", "MODEL.GVSEG.LOOK_MASKS", "True")
+    model = build_whole("mixed", *options).train()
+    sum(model([task_sample(task)]).values()).backward()
     left_out = [name for name, value in model.named_parameters() if value.grad is None]
     assert left_out == []
 
