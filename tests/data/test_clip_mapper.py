@@ -374,14 +374,12 @@ class TestExemplars:
         assert {exemplar.kind for exemplar in sample["exemplars"]} == {"point"}
 
     def test_config_has_objects_that_touch_taken_for_one(self, benchmark: Benchmark):
-        """In clip and extra frames alike, where each object on its own has another exemplar."""
-        keys = {"SAMPLING_EXTRA_FRAME_NUM": 1}
         numbers = []
         for probability in (0.0, 1.0):
-            mapper = ClipMapper(small_cfg(EXEMPLAR_GROUP_PROB=probability, **keys), benchmark)
+            cfg = small_cfg(EXEMPLAR_GROUP_PROB=probability, SAMPLING_EXTRA_FRAME_NUM=1)
+            mapper = ClipMapper(cfg, benchmark)
             sample = mapper(self.record(benchmark), np.random.default_rng(0))
-            ids = sample["instances"][0].gt_ids.tolist()
-            assert [exemplar.object_id for exemplar in sample["exemplars"]] == ids
+            ids = [exemplar.object_id for exemplar in sample["exemplars"]]
             assert set(sample["extra"]["instances"][0].gt_ids.tolist()) <= set(ids)
             numbers.append(len(ids))
         assert numbers[1] < numbers[0]
