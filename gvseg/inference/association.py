@@ -32,6 +32,7 @@ def build_association(
             momentum=options.MOMENTUM,
             min_score=options.MIN_SCORE,
             num_points=cfg.MODEL.GVSEG.EXEMPLAR_POINTS,
+            max_jump=options.MAX_JUMP,
         )
         return None, tracker
     return (build_linker(cfg, is_thing) if task.has_instances else None), None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,12 +14,15 @@ from gvseg.inference.raw_video import parse_size
 from gvseg.inference.writers import FORMATS, USUAL_FORMATS
 
 
-def build_parser(description: str | None, default_input: str) -> argparse.ArgumentParser:
+def build_parser(
+    description: str | None, default_input: str, bundled_tasks: Sequence[str]
+) -> argparse.ArgumentParser:
     """Return the parser of all options.
 
     Args:
         description: for the help.
         default_input: where no input is named.
+        bundled_tasks: that there are bundled models for, the usual one first.
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -26,7 +30,7 @@ def build_parser(description: str | None, default_input: str) -> argparse.Argume
     _add_input(parser, default_input)
     _add_exemplars(parser)
     _add_output(parser)
-    _add_model(parser)
+    _add_model(parser, bundled_tasks)
     return parser
 
 
@@ -121,8 +125,13 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_model(parser: argparse.ArgumentParser) -> None:
+def _add_model(parser: argparse.ArgumentParser, bundled_tasks: Sequence[str]) -> None:
     add = parser.add_argument_group("model").add_argument
+    add(
+        "--task",
+        choices=bundled_tasks,
+        help=f"which of the bundled models to take (default: {bundled_tasks[0]})",
+    )
     add("--config-file", type=Path, help="YAML of the model (default: that of the bundled model)")
     add("--weights", help="checkpoint (default: MODEL.WEIGHTS of --config-file, or the bundled)")
     add(

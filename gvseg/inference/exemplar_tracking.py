@@ -6,19 +6,20 @@ K objects, T frames of a window, C channels, (h, w) mask logits.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Collection, Container, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from gvseg.inference.saved_state import State, part
+from gvseg.inference.saved_state import State, part, within
+from gvseg.inference.whereabouts import Whereabouts, exemplar_area
 from gvseg.modeling.look_prior import looks_of_masks
 from gvseg.modeling.padding import image_size, in_frame
 from gvseg.modeling.requests import ClipRequest
-from gvseg.modeling.task_oriented.exemplars import exemplar_points
+from gvseg.modeling.task_oriented.exemplars import exemplar_points, read_masks
 from gvseg.structures import Exemplar, ObjectFeatures, TubePrediction
 
 logger = logging.getLogger(__name__)
@@ -61,10 +62,17 @@ class ExemplarTracker:
         momentum: weight of what was remembered against what the latest window shows, 0 to 1.
         min_score: probability of being there below which an object is absent from a window.
         num_points: read inside each mask or box.
+        max_jump: how far an object may be from where it was, see `Whereabouts`.
     """
 
     def __init__(
-        self, *, first_weight: float, momentum: float, min_score: float, num_points: int
+        self,
+        *,
+        first_weight: float,
+        momentum: float,
+        min_score: float,
+        num_points: int,
+        max_jump: float = math.inf,
     ) -> None:
         for key, value in (
             ("FIRST_WEIGHT", first_weight),
@@ -79,6 +87,7 @@ class ExemplarTracker:
         self.momentum = momentum
         self.min_score = min_score
         self.num_points = num_points
+        self.whereabouts = Whereabouts(max_jump)
         self.clear()
 
     def clear(self) -> None:
@@ -92,6 +101,9 @@ class ExemplarTracker:
         self._waiting = list(self.exemplars)  # whose frames have not come
         self._num_read = 0  # frames from the beginning of the video to the latest window's end
         self._asked: list[_Asked] = []
+        self._shown: list[Exemplar] = []  # of the latest window, in pixels and frames of it
+        self._size = (0, 0)  # its height and width, padded
+        self.whereabouts.reset()
 
     @property
     def identities(self) -> np.ndarray:
@@ -129,6 +141,7 @@ class ExemplarTracker:
         self.exemplars = [e for e in self.exemplars if e.object_id != object_id]
         self._waiting = [e for e in self._waiting if e.object_id != object_id]
         self._known.pop(object_id, None)
+        self.whereabouts.forget(object_id)
 
     def warn_of_waiting(self) -> None:
         """At the end of a video, log which exemplars are in frames that it did not have."""
@@ -171,7 +184,7 @@ class ExemplarTracker:
             about = np.array([exemplar.object_id, exemplar.frame_index, is_waiting])
             state[f"exemplar.{index}"] = about
             state[f"exemplar.{index}.{exemplar.kind}"] = getattr(exemplar, exemplar.kind)
-        return state
+        return state | within("whereabouts", self.whereabouts.state())
 
     def restore(self, state: State, device: torch.device) -> None:
         """Remember what another tracker of the same settings returned as its state.
@@ -187,6 +200,7 @@ class ExemplarTracker:
             self._known[object_id] = _Known(
                 **{name: torch.from_numpy(array).to(device) for name, array in entry.items()}
             )
+        self.whereabouts.restore(part(state, "whereabouts"))
         while (about := state.get(name := f"exemplar.{len(self.exemplars)}")) is not None:
             object_id, frame_index, is_waiting = about.tolist()
             exemplar = Exemplar(object_id, frame_index, **part(state, name))
@@ -224,6 +238,7 @@ class ExemplarTracker:
         self._asked += _in_turn(new, self._known, len(frame_indices))
         known = self._features(kept)
         self._known = {object_id: self._known[object_id] for object_id in kept}
+        self._shown, self._size = shown, size
         points = None
         if shown:
             points = exemplar_points(
@@ -252,8 +267,39 @@ class ExemplarTracker:
             position: of the frame in the window, 0..T-1.
             scores: (K,) probabilities of being there.
         """
-        stands = np.array([query.begin <= position < query.end for query in self._asked], bool)
-        return np.flatnonzero(stands & (scores >= self.min_score))
+        stands = self._standing(position)
+        return stands[scores[stands] >= self.min_score]
+
+    def _standing(self, position: int) -> np.ndarray:
+        """Return which queries stand for an object in a frame of the window, positions."""
+        stands = [query.begin <= position < query.end for query in self._asked]
+        return np.flatnonzero(np.array(stands, dtype=bool))
+
+    @torch.inference_mode()
+    def apart(self, mask_logits: Tensor, scores: np.ndarray, position: int) -> Tensor:
+        """Return mask logits (K, h, w) that are below 0 in what is not of the objects.
+
+        To be called frame by frame. Where objects are not limited by where they were, nothing
+        changes; else no two of them have a pixel in common.
+
+        Args:
+            mask_logits: of the first queries in one frame, (K, h, w).
+            scores: (K,) probabilities of being there.
+            position: of the frame in the window, 0..T-1.
+        """
+        standing = self._standing(position)
+        if not self.whereabouts.is_limited or not len(standing):
+            return mask_logits
+        for exemplar in self._shown:
+            if exemplar.frame_index == position:
+                area = exemplar_area(exemplar, self._size, image_size(mask_logits))
+                self.whereabouts.point_out(exemplar.object_id, area)
+        apart = self.whereabouts.tell_apart(
+            mask_logits[standing],
+            self.identities[standing],
+            is_there=scores[standing] >= self.min_score,
+        )
+        return mask_logits.index_copy(0, torch.from_numpy(standing).to(apart.device), apart)
 
     def given(self, frame_index: int) -> dict[int, np.ndarray]:
         """Return the masks that were given for a frame of the video, by identity."""
@@ -282,7 +328,7 @@ class ExemplarTracker:
         if prediction.frame_sizes is not None:
             frame_size = prediction.frame_sizes[0]
             masks &= in_frame(frame_size, image_size(masks))
-        seen, centres, is_seen = _look(features[0, position], masks)
+        seen, centres, is_seen = read_masks(features[0, position], masks)
         is_seen &= scores >= self.min_score
         looks = None
         if prediction.looks is not None:
@@ -349,21 +395,3 @@ def _in_turn(
         end = min((other for other in positions if other > position), default=num_frames)
         queries.append(_Asked(object_id, begin, end))
     return queries
-
-
-def _look(features: Tensor, masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return mean features (K, C) and centres (K, 2) of masks, and which have any pixel (K,).
-
-    Args:
-        features: (C, h', w') of a frame.
-        masks: (K, h, w) bool in it.
-    """
-    height, width = features.shape[1:]
-    weights = F.adaptive_avg_pool2d(masks[:, None].float(), (height, width))[:, 0].flatten(1)
-    total = weights.sum(1)
-    weights = weights / total.clamp_min(torch.finfo(total.dtype).tiny)[:, None]
-    y = (torch.arange(height, device=features.device) + 0.5) / height
-    x = (torch.arange(width, device=features.device) + 0.5) / width
-    y, x = torch.meshgrid(y, x, indexing="ij")
-    places = torch.stack([x.flatten(), y.flatten()], 1)
-    return weights @ features.float().flatten(1).T, weights @ places, total > 0

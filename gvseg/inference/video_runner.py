@@ -254,17 +254,19 @@ class VideoRunner:
         for position, frame in enumerate(window):
             with self.stopwatch.stage("postprocess"), torch.inference_mode():
                 clip, t = divmod(position, num_frames)
+                class_logits = prediction.class_logits[clip, :num_objects]
+                probs = class_logits.float().softmax(-1)[:, :-1].sum(-1)
+                (scores,) = to_host(probs)
+                mask_logits = prediction.mask_logits[clip, :num_objects, t]
                 logits = FrameLogits(
                     frame_index=frame.index,
-                    class_logits=prediction.class_logits[clip, :num_objects],
-                    mask_logits=prediction.mask_logits[clip, :num_objects, t],
+                    class_logits=class_logits,
+                    mask_logits=exemplars.apart(mask_logits, scores, position),
                     identities=exemplars.identities,
                     geometry=geometry,
                 )
-                probs = logits.class_logits.float().softmax(-1)[:, :-1].sum(-1)
                 if position == len(window) - 1:
                     exemplars.take_in(prediction, logits.mask_logits, probs, position)
-                (scores,) = to_host(probs)
                 segments = exemplar_segments(
                     logits,
                     visible=exemplars.visible(position, scores),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from gvseg.modeling.losses import sample_points
@@ -98,6 +99,24 @@ def read_looks(looks: Tensor, objects: ObjectPoints) -> Tensor:
     read = sample_points(looks.float(), of_frames).unflatten(-1, points.shape[:3])
     of_objects = read[objects.frames, :, torch.arange(len(points), device=looks.device)]
     return of_objects.permute(0, 2, 3, 1).where(is_known, float("nan"))
+
+
+def read_masks(features: Tensor, masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return mean features (K, C) and centres (K, 2) of masks, and which have any pixel (K,).
+
+    Args:
+        features: (C, h', w') of a frame.
+        masks: (K, h, w) bool in it.
+    """
+    height, width = features.shape[1:]
+    weights = F.adaptive_avg_pool2d(masks[:, None].float(), (height, width))[:, 0].flatten(1)
+    total = weights.sum(1)
+    weights = weights / total.clamp_min(torch.finfo(total.dtype).tiny)[:, None]
+    y = (torch.arange(height, device=features.device) + 0.5) / height
+    x = (torch.arange(width, device=features.device) + 0.5) / width
+    y, x = torch.meshgrid(y, x, indexing="ij")
+    places = torch.stack([x.flatten(), y.flatten()], 1)
+    return weights @ features.float().flatten(1).T, weights @ places, total > 0
 
 
 def _points_inside(exemplar: Exemplar, where: np.ndarray) -> np.ndarray:
