@@ -19,6 +19,7 @@ with warnings.catch_warnings():
         make_synthetic,
         plot_training,
         show_data,
+        show_predictions,
         split,
     )
 
@@ -31,6 +32,7 @@ VERBS = (
     make_synthetic,
     plot_training,
     show_data,
+    show_predictions,
     split,
 )
 

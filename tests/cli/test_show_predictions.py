@@ -1,0 +1,78 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gvseg.cli import main
+from tests.data.checks.made_up_sets import write_set
+
+DATASET = "davis2017_train"
+TITLE, LINE = 44, 22  # pixels of the heading and of a line of text
+
+
+@pytest.fixture
+def predictions(tmp_path: Path) -> Path:
+    """Those that are the annotations."""
+    assert write_set("davis", tmp_path) == DATASET
+    (labels,) = tmp_path.glob("**/Annotations/480p")
+    return Path(shutil.copytree(labels, tmp_path / "predictions"))
+
+
+def show(folder: Path, *arguments: str) -> int:
+    paths = ["--root", str(folder), "--pred", str(folder / "predictions")]
+    output = ["--output", str(folder / "new" / "sheet.png")]
+    return main(["show-predictions", DATASET, *paths, *output, *arguments])
+
+
+def halves(folder: Path) -> list[np.ndarray]:
+    """The pictures of one row of annotations and of the row of predictions below it."""
+    with Image.open(folder / "new" / "sheet.png") as image:
+        sheet = np.asarray(image)[TITLE:]
+    return [half[LINE:-LINE] for half in np.split(sheet, 2)]
+
+
+def test_perfect_predictions_look_like_annotations(predictions: Path):
+    assert show(predictions.parent, "--frames", "3") == 0
+    truth, guess = halves(predictions.parent)
+    np.testing.assert_array_equal(truth, guess)
+
+
+def test_what_was_not_found_is_not_drawn(predictions: Path):
+    for path in predictions.rglob("*.png"):
+        with Image.open(path) as image:
+            Image.new("P", image.size).save(path)
+    assert show(predictions.parent, "--frames", "3") == 0
+    truth, guess = halves(predictions.parent)
+    assert (truth != guess).any(-1).mean() > 0.01
+
+
+def test_the_seed_chooses_frames(predictions: Path):
+    sheets = []
+    for seed in ("1", "1", "2"):
+        assert show(predictions.parent, "--frames", "2", "--seed", seed) == 0
+        sheets.append((predictions.parent / "new" / "sheet.png").read_bytes())
+    assert sheets[0] == sheets[1] != sheets[2]
+
+
+def test_more_frames_take_more_rows_and_all_are_enough(predictions: Path):
+    heights = []
+    for num_frames in ("5", "6", "1000"):
+        assert show(predictions.parent, "--frames", num_frames) == 0
+        with Image.open(predictions.parent / "new" / "sheet.png") as sheet:
+            heights.append(sheet.height)
+    assert heights[0] < heights[1] <= heights[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--frames", "0"], "--frames is 0; give 1 or more."),
+        (["--output", "sheet.jpg"], "sheet.jpg must end in .png."),
+        (["--pred", "nowhere"], "nowhere"),
+    ],
+)
+def test_mistakes_are_told(predictions: Path, capsys, arguments: list[str], message: str):
+    assert show(predictions.parent, *arguments) == 1
+    assert message in capsys.readouterr().err
