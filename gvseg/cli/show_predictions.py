@@ -1,4 +1,4 @@
-"""Draw frames of a benchmark, picked at random, as they are annotated and as they were predicted."""
+"""Draw frames of a benchmark, picked at random, as annotated and as predicted."""
 
 from __future__ import annotations
 
