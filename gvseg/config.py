@@ -217,6 +217,8 @@ def _add_solver(cfg: CfgNode) -> None:
     cfg.SOLVER.WEIGHT_DECAY_EMBED = 0.0  # weight decay of embeddings
     cfg.SOLVER.POLY_LR_POWER = 0.9  # of the schedules named WarmupPolyLR
     cfg.SOLVER.POLY_LR_CONSTANT_ENDING = 0.0
+    cfg.SOLVER.AVERAGE_FROM = 0  # checkpoints from this iteration on are averaged at the end, into
+    # model_average.pth, which is evaluated; 0: none are
     cfg.SOLVER.AMP.PRECISION = "bfloat16"  # or "float16"; used where SOLVER.AMP.ENABLED
 
 

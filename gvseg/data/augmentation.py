@@ -346,20 +346,25 @@ class PseudoMotion:
         max_degrees: angles lie within +- this.
         max_zoom: scales lie between 1 / (1 + this) and 1 + this.
         max_shift: shifts lie within +- this share of height and width.
+        is_even: the first and the last value are drawn, and those between lie evenly.
     """
 
-    def __init__(self, *, max_degrees: float, max_zoom: float, max_shift: float) -> None:
+    def __init__(
+        self, *, max_degrees: float, max_zoom: float, max_shift: float, is_even: bool = False
+    ) -> None:
         self.max_degrees = max_degrees
         self.max_zoom = max_zoom
         self.max_shift = max_shift
+        self.is_even = is_even
 
     def draw(self, rng: np.random.Generator, clip: Clip) -> list[Transform]:
         num_frames = len(clip)
         centre = _draw_centre(rng, clip.size)
         largest_shift = self.max_shift * np.array([clip.size[1], clip.size[0]])
-        angles = _draw_monotone(rng, num_frames) * self.max_degrees
-        scales = (1 + self.max_zoom) ** _draw_monotone(rng, num_frames)
-        shifts = np.stack([_draw_monotone(rng, num_frames) for _ in range(2)], axis=1)
+        draw = _draw_even if self.is_even else _draw_monotone
+        angles = draw(rng, num_frames) * self.max_degrees
+        scales = (1 + self.max_zoom) ** draw(rng, num_frames)
+        shifts = np.stack([draw(rng, num_frames) for _ in range(2)], axis=1)
         return [
             AffineTransform(_motion(centre, angle, scale, shift * largest_shift))
             for angle, scale, shift in zip(angles, scales, shifts, strict=True)
@@ -370,6 +375,12 @@ def _draw_monotone(rng: np.random.Generator, num_values: int) -> np.ndarray:
     """Draw values of -1..1 that rise or, half of the time, fall: (num_values,)."""
     values = np.sort(rng.uniform(-1, 1, num_values))
     return values[::-1] if rng.random() < 0.5 else values
+
+
+def _draw_even(rng: np.random.Generator, num_values: int) -> np.ndarray:
+    """Draw two values of -1..1 and return others evenly from one to the other: (num_values,)."""
+    first, last = rng.uniform(-1, 1, 2)
+    return np.linspace(first, last, num_values)
 
 
 def _draw_centre(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:

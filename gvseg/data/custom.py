@@ -22,13 +22,14 @@ from gvseg.data.video_lists import read_video_ids
 from gvseg.tasks import Task
 from gvseg.visualization import identity_color
 
-# Names in the order of their ids, which count from 1; the same for things and for stuff; or a JSON.
-Classes = Sequence[str] | Mapping[str, Sequence[str]] | str | Path
+# Names in the order of their ids, which count from 1; the same for things and for stuff; a JSON; or
+# the table of another benchmark.
+Classes = Sequence[str] | Mapping[str, Sequence[str]] | str | Path | ClassTable
 
 _VOID_IDS = (0, 255)
 _MAX_ID = 254  # of classes counted from 1, below void
 _METRICS = {
-    Task.VIS: ("ap/youtube_vis",),
+    Task.VIS: ("ap/youtube_vis", "hota/trackeval"),
     Task.VSS: ("vss/vspw",),
     Task.VPS: ("vpq/vipseg", "stq/vipseg"),
     Task.EVS: ("hota/trackeval",),
@@ -61,8 +62,8 @@ def register_video_folder(
         masks: a folder with a folder of label images for each video; None for videos to predict on.
         classes: names, whose ids count from 1, with 0 and 255 for void; for vps
             `{"things": names, "stuff": names}`, where ids count on; or a table, as a JSON file like
-            those in `gvseg/data/categories/` or as the name of one of these. Not needed for evs and
-            for vis of one class, where values of label images are numbers of objects.
+            those in `gvseg/data/categories/`, as the name of one of these, or as it is. Not needed
+            for evs and for vis of one class, where values of label images are numbers of objects.
         task: vis, vss, vps or evs.
         exemplars: what points out objects in a test of evs: mask, box or point, of the first
             frame that shows an object.
@@ -163,6 +164,8 @@ def class_table_of(classes: Classes, task: Task) -> ClassTable:
         ValueError: names that are none, come twice, or do not say which are things for vps.
         FileNotFoundError: a table that does not exist.
     """
+    if isinstance(classes, ClassTable):
+        return classes
     if isinstance(classes, str | Path):
         return read_class_table(classes)
     if not isinstance(classes, Mapping):

@@ -107,6 +107,41 @@ def meanings(
     return ValueMeanings(indices, np.where(has_number, values, indices + 1), is_thing & ~has_number)
 
 
+def label_values(labels: FrameLabels, classes: ClassTable, task: Task) -> np.ndarray:
+    """Return the label image that reads as these labels, (H, W) int64.
+
+    Where masks overlap, a pixel is of the smallest. Objects are numbered by their order; those of
+    a crowd have none.
+
+    Args:
+        labels: whose segments keep their positions from frame to frame, as identities.
+        classes: of the benchmark.
+        task: of the benchmark.
+
+    Raises:
+        ValueError: there are more objects than numbers.
+    """
+    segments = labels.segments
+    if len(segments) >= OBJECTS_PER_CLASS:
+        raise ValueError(f"{len(segments)} objects in a frame; label images number up to 999.")
+    has_objects_alone = task.has_instances and len(classes) == 1
+    background = 0 if has_objects_alone or 0 not in classes.ids else classes.void_ids[0]
+    values = np.full(segments.size, background, dtype=np.int64)
+    masks = [segments.mask(position) for position in range(len(segments))]
+    for position in sorted(range(len(masks)), key=lambda index: -masks[index].sum()):
+        class_index, number = segments.classes[position], position + 1
+        value = classes.ids[class_index]
+        is_object = task.has_instances and classes.is_thing[class_index]
+        if has_objects_alone:
+            value = _NOT_OBJECTS[1] if labels.is_crowd[position] else number
+            # What is no object may not be numbered like one.
+            value += value >= _NOT_OBJECTS[1] and not labels.is_crowd[position]
+        elif is_object and not labels.is_crowd[position]:
+            value = OBJECTS_PER_CLASS * value + number
+        values[masks[position]] = value
+    return values
+
+
 def read_exemplars(record: Record, *, kind: str, classes: ClassTable) -> list[Exemplar]:
     """Return one exemplar of each object of a video, of the first frame that shows it.
 

@@ -6,6 +6,7 @@ import logging
 import time
 import weakref
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,12 +16,20 @@ from torch.utils.data import DataLoader
 
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
-from detectron2.engine import DefaultTrainer, SimpleTrainer, TrainerBase, create_ddp_model
+from detectron2.engine import (
+    DefaultTrainer,
+    HookBase,
+    SimpleTrainer,
+    TrainerBase,
+    create_ddp_model,
+)
+from detectron2.engine.hooks import EvalHook
 from detectron2.utils import comm
 from detectron2.utils.events import get_event_storage
 
 from gvseg.checkpoint import load_weights
 from gvseg.data.loader import build_test_loader, build_train_loader
+from gvseg.engine.averaging import AverageCheckpoints, averaged_iterations
 from gvseg.engine.evaluation import check_evaluation, evaluate
 from gvseg.engine.optimizer import build_optimizer, build_scheduler, clip_gradients
 from gvseg.evaluation import VideoEvaluator, build_evaluator
@@ -114,6 +123,7 @@ class Trainer(DefaultTrainer):
     def __init__(self, cfg: CfgNode) -> None:
         TrainerBase.__init__(self)
         check_evaluation(cfg)
+        averaged_iterations(cfg)  # a mistake is told before anything is read
         cfg = self.auto_scale_workers(cfg, comm.get_world_size())
         model = self.build_model(cfg)
         optimizer = self.build_optimizer(cfg, model)
@@ -140,6 +150,16 @@ class Trainer(DefaultTrainer):
         self.max_iter = cfg.SOLVER.MAX_ITER
         self.cfg = cfg
         self.register_hooks(self.build_hooks())
+
+    def build_hooks(self) -> list[HookBase]:
+        """Return detectron2's hooks, with the mean of checkpoints before it is evaluated."""
+        hooks = super().build_hooks()
+        iterations = averaged_iterations(self.cfg)
+        if iterations:
+            average = AverageCheckpoints(unwrap(self.model), Path(self.cfg.OUTPUT_DIR), iterations)
+            position = next(i for i, hook in enumerate(hooks) if isinstance(hook, EvalHook))
+            hooks.insert(position, average)
+        return hooks
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:
