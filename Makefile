@@ -4,6 +4,7 @@
 # VENV         the environment; one that exists is used as it is
 # DETECTRON2   where detectron2 comes from: auto, github or pypi
 # TORCH_INDEX  package index for torch and torchvision, such as one with CPU builds
+# TASK         which bundled model the demo runs: vis, vss or evs
 # OUTPUT       where the demo writes
 # PYTEST_ARGS  more arguments for pytest
 
@@ -11,7 +12,8 @@ PYTHON ?= python3
 VENV ?= .venv
 DETECTRON2 ?= auto
 TORCH_INDEX ?=
-OUTPUT ?= output/demo
+TASK ?= vis
+OUTPUT ?= output/demo/$(TASK)
 PYTEST_ARGS ?=
 
 BIN := $(VENV)/bin
@@ -22,7 +24,7 @@ INSTALL_INPUTS := setup.py pyproject.toml constraints.txt tools/install.py tools
 .PHONY: help install reinstall demo test synthetic-data lint format clean distclean
 
 help:
-	@echo "make demo       segment the bundled clip, result in $(OUTPUT)"
+	@echo "make demo       segment the bundled clip, result in $(OUTPUT); with TASK=vss or TASK=evs by another model"
 	@echo "make test       run the tests"
 	@echo "make synthetic-data  write small made-up videos that configs/quick trains on"
 	@echo "make lint       run every check of the sources"
@@ -30,7 +32,7 @@ help:
 	@echo "make install    only install, into $(VENV)"
 	@echo "make reinstall  install again, such as after a compiler was added"
 	@echo "make clean      remove what was built; make distclean removes $(VENV) too"
-	@echo "Variables: PYTHON, VENV, DETECTRON2, TORCH_INDEX, OUTPUT, PYTEST_ARGS (see the head of the Makefile)"
+	@echo "Variables: PYTHON, VENV, DETECTRON2, TORCH_INDEX, TASK, OUTPUT, PYTEST_ARGS (see the head of the Makefile)"
 
 install: $(STAMP)
 
@@ -46,7 +48,7 @@ reinstall:
 	@$(MAKE) install
 
 demo: install
-	@$(BIN)/python demo/demo.py --input demo/data/pedestrians.mp4 --output $(OUTPUT)
+	@$(BIN)/python demo/demo.py --task $(TASK) --output $(OUTPUT)
 
 # Tensors in tests are small: more threads only get in each other's way.
 test: install

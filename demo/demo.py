@@ -2,7 +2,8 @@
 
     python demo/demo.py --input footage.mp4 --output result
 
-Without arguments it segments the bundled clip with the bundled model. `demo/README.md` says more.
+Without arguments it segments the bundled clip with the bundled model of instances; `--task` chooses
+another of the bundled models. `demo/README.md` says more.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from tqdm import tqdm
@@ -28,7 +30,12 @@ with warnings.catch_warnings():
     import gvseg
     from gvseg.config import load_config
     from gvseg.inference.command_line import build_parser
-    from gvseg.inference.exemplar_options import check_exemplars, point_out
+    from gvseg.inference.exemplar_options import (
+        PointedOut,
+        check_exemplars,
+        parse_exemplar,
+        point_out,
+    )
     from gvseg.inference.frame_selection import first_frames, peek, select_frames, shrink_frames
     from gvseg.inference.frames import Frame, OnBadFrame
     from gvseg.inference.journal import Journal
@@ -44,13 +51,41 @@ with warnings.catch_warnings():
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIP = ROOT / "demo/data/pedestrians.mp4"
-CONFIG = ROOT / "configs/coco128/demo.yaml"
-WEIGHTS = ROOT / "demo/data/gvseg_coco128_effnet_lite0.safetensors"
 STAGE_TITLES = {
     "read": "read (beside the rest)",
     "network": "network",
     "postprocess": "post-processing",
     "write": "write (beside the rest)",
+}
+
+
+class BundledModel(NamedTuple):
+    """A small model that comes with the project."""
+
+    config: Path
+    weights: Path
+    objects: Sequence[PointedOut] = ()  # to follow in the bundled clip, where no other is named
+
+
+BUNDLED = {
+    Task.VIS: BundledModel(
+        ROOT / "configs/coco128/demo.yaml",
+        ROOT / "demo/data/gvseg_coco128_effnet_lite0.safetensors",
+    ),
+    Task.VSS: BundledModel(
+        ROOT / "configs/camvid/gvseg_effnet_lite0.yaml",
+        ROOT / "demo/data/gvseg_camvid_effnet_lite0.safetensors",
+    ),
+    Task.EVS: BundledModel(
+        ROOT / "configs/coco128/gvseg_evs_effnet_lite0.yaml",
+        ROOT / "demo/data/gvseg_coco128_evs_effnet_lite0.safetensors",
+        [
+            parse_exemplar("point", "262,430"),
+            parse_exemplar("box", "284,374,336,514"),
+            parse_exemplar("point", "656,325"),
+            parse_exemplar("box", "154,166,190,238"),
+        ],
+    ),
 }
 
 
@@ -85,7 +120,16 @@ class ProgressBar:
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the options of the command line."""
-    return build_parser(__doc__, str(CLIP)).parse_args(arguments)
+    parser = build_parser(__doc__, str(CLIP), [task.value for task in BUNDLED])
+    options = parser.parse_args(arguments)
+    if options.task is not None and options.config_file is not None:
+        parser.error("--task chooses a bundled model; leave it out beside --config-file")
+    if options.config_file is None:
+        options.task = Task(options.task or Task.VIS)
+        is_bundled_clip = options.input == [str(CLIP)] and not options.start
+        if is_bundled_clip and not options.exemplars and not options.interactive:
+            options.exemplars = list(BUNDLED[options.task].objects)
+    return options
 
 
 def build_config(options: argparse.Namespace) -> CfgNode:
@@ -98,12 +142,14 @@ def build_config(options: argparse.Namespace) -> CfgNode:
         # An object that is never shown should not use up a number.
         *("MODEL.LINKER.BIRTH_SCORE", options.score_threshold),
     ]
-    if options.weights is not None:
-        overrides += ["MODEL.WEIGHTS", options.weights]
-    elif options.config_file is None:
-        overrides += ["MODEL.WEIGHTS", str(WEIGHTS)]
+    config_file, weights = options.config_file, options.weights
+    if config_file is None:
+        config_file, bundled = BUNDLED[options.task][:2]
+        weights = weights or str(bundled)
+    if weights is not None:
+        overrides += ["MODEL.WEIGHTS", weights]
     # Read with the user's own keys alone first, so that an error speaks of nothing else.
-    cfg = load_config(options.config_file or CONFIG, options.opts)
+    cfg = load_config(config_file, options.opts)
     cfg.defrost()
     cfg.merge_from_list(overrides)
     cfg.merge_from_list(options.opts)

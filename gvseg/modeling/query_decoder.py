@@ -345,7 +345,10 @@ def _build_queries(cfg: CfgNode) -> LearnedQueries | GridQueries:
             embed_dim=former.HIDDEN_DIM,
             momentum=gvseg.CLASS_MEMORY_MOMENTUM,
         )
-        return TaskOrientedQueries(**sizes, memory=memory)
+        task = model_task(gvseg.TASK)
+        # Of one task that tells objects apart, cells stand beside classes.
+        has_learned = task is None or not task.has_instances
+        return TaskOrientedQueries(**sizes, memory=memory, has_learned=has_learned)
     raise ValueError(
         f"MODEL.GVSEG.QUERY_INIT is {gvseg.QUERY_INIT!r}; choose learned, grid or task."
     )

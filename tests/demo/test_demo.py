@@ -14,7 +14,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from gvseg.inference.runner_settings import RunnerSettings
 from gvseg.inference.sources import VideoSource
+from gvseg.tasks import Task
 from tests.demo.conftest import PaintedSegmenter
 from tests.inference.painted_video import ColorSegmenter
 
@@ -94,12 +96,40 @@ def test_video_file_keeps_its_rate(demo, model, clip, tmp_path):
     assert VideoSource(second / "overlay.mp4").frame_rate == 12
 
 
-def test_defaults_are_the_bundled_clip_config_and_weights(demo):
+def test_defaults_are_the_bundled_clip_and_model_of_instances(demo):
     options = demo.parse_arguments([])
     cfg = demo.build_config(options)
     assert VideoSource(*options.input).num_frames == 90
-    assert str(demo.WEIGHTS) == cfg.MODEL.WEIGHTS
+    assert str(demo.BUNDLED[Task.VIS].weights) == cfg.MODEL.WEIGHTS
+    assert options.exemplars == []
     assert cfg.MODEL.GVSEG.TEST.SCORE_THRESHOLD == cfg.MODEL.LINKER.BIRTH_SCORE == 0.5
+
+
+@pytest.mark.parametrize("task", ["vis", "vss", "evs"])
+def test_each_task_has_a_bundled_model_for_the_bundled_clip(demo, task):
+    options = demo.parse_arguments(["--task", task])
+    cfg = demo.build_config(options)
+    assert Path(cfg.MODEL.WEIGHTS).is_file()
+    settings = RunnerSettings.from_config(cfg)
+    assert settings.task is Task(task)
+    demo.check_objects(options, demo.open_input(*options.input, options), settings.task)
+
+
+def test_objects_of_the_bundled_clip_are_for_it_and_for_users_who_name_none(demo):
+    def objects(*words):
+        return demo.parse_arguments(["--task", "evs", *words]).exemplars
+
+    assert len(objects()) == len(objects("--max-frames", "4")) == 4
+    assert objects("--input", "other.mp4") == []
+    assert objects("--interactive") == []
+    assert objects("--start", "10") == []
+    assert [exemplar.point for exemplar in objects("--point", "3,4")] == [(3.0, 4.0)]
+
+
+def test_task_and_config_are_not_both_taken(demo, model, capsys):
+    with pytest.raises(SystemExit):
+        demo.parse_arguments(["--task", "evs", *model])
+    assert "--task chooses a bundled model" in capsys.readouterr().err
 
 
 def test_weights_of_another_config_are_its_own(demo, model):
@@ -320,6 +350,6 @@ def test_help_explains_every_option(demo, capsys):
         demo.main(["--help"])
     assert finished.value.code == 0
     explained = capsys.readouterr().out
-    for action in demo.build_parser(None, "")._actions:
+    for action in demo.build_parser(None, "", ["vis"])._actions:
         assert action.help
         assert action.option_strings[-1] in explained

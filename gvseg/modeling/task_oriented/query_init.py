@@ -183,15 +183,23 @@ class TaskOrientedQueries(GridQueries):
         embed_dim: C.
         grid_size: S.
         memory: of the classes.
+        has_learned: whether there are learnt queries beside classes. Without, the number of
+            queries at inference need not be that of training.
     """
 
     def __init__(
-        self, *, num_queries: int, embed_dim: int, grid_size: int, memory: ClassMemory
+        self,
+        *,
+        num_queries: int,
+        embed_dim: int,
+        grid_size: int,
+        memory: ClassMemory,
+        has_learned: bool = True,
     ) -> None:
         super().__init__(num_queries=num_queries, embed_dim=embed_dim, grid_size=grid_size)
         self.memory = memory
         # What a class starts from until it was seen, where its query looks, and what is left over.
-        num_learned = max(num_queries, len(memory.embeds))
+        num_learned = max(num_queries * has_learned, len(memory.embeds))
         self.content = nn.Embedding(num_learned, embed_dim)
         self.place = nn.Embedding(num_learned, embed_dim)
 

@@ -130,13 +130,13 @@ def test_more_queries_than_cells_are_refused():
 FEATURES = torch.randn(1, 2, 8, 8, 8, generator=torch.Generator().manual_seed(1))
 
 
-def task_oriented(num_queries=6, num_classes=4):
+def task_oriented(num_queries=6, num_classes=4, **options):
     """Queries that remember class 2 only."""
     torch.manual_seed(0)
     memory = ClassMemory(num_classes=num_classes, embed_dim=8, momentum=0.9)
     memory.update(torch.tensor([2]), torch.full((1, 8), 7.0))
     return TaskOrientedQueries(
-        num_queries=num_queries, embed_dim=8, grid_size=4, memory=memory
+        num_queries=num_queries, embed_dim=8, grid_size=4, memory=memory, **options
     ).eval()
 
 
@@ -161,6 +161,18 @@ def test_instances_start_from_cells():
     queries = task_oriented()
     for part, cells in zip(of_request(queries), cells_of(queries), strict=True):
         torch.testing.assert_close(part, cells)
+
+
+def test_there_may_be_more_cells_than_in_training_where_no_query_is_learnt():
+    trained = task_oriented(num_queries=6, has_learned=False)
+    queries = task_oriented(num_queries=16, has_learned=False)
+    queries.load_state_dict(trained.state_dict())
+    content, _, centres = of_request(queries, classes=(3,))
+    assert len(content) == 16
+    torch.testing.assert_close(content[0], trained.content.weight[3])
+    assert len(centres[1:].unique(dim=0)) == 15
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        task_oriented(num_queries=16).load_state_dict(task_oriented().state_dict())
 
 
 def test_classes_start_from_their_memory_and_unseen_ones_from_learnt_queries():
