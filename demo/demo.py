@@ -126,7 +126,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         parser.error("--task chooses a bundled model; leave it out beside --config-file")
     if options.config_file is None:
         options.task = Task(options.task or Task.VIS)
-        is_bundled_clip = options.input == [str(CLIP)] and not options.start
+        paths = [Path(name).resolve() for name in options.input]
+        is_bundled_clip = paths == [CLIP] and not options.start
         if is_bundled_clip and not options.exemplars and not options.interactive:
             options.exemplars = list(BUNDLED[options.task].objects)
     return options
@@ -186,7 +187,8 @@ def check_objects(options: argparse.Namespace, source: FrameSource, task: Task) 
     if is_asked and task is not Task.EVS:
         raise ValueError(
             f"Only a model of the task evs follows objects that are pointed out, and "
-            f"MODEL.GVSEG.TASK is {task.value}; choose its --config-file and --weights."
+            f"MODEL.GVSEG.TASK is {task.value}; choose --task evs, or its --config-file and "
+            "--weights."
         )
     if not is_asked and task is Task.EVS:
         raise ValueError("No object is pointed out; give --point, --box, --mask or --interactive.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 from pathlib import Path
 
 import numpy as np
@@ -45,11 +46,18 @@ def run(args: argparse.Namespace) -> None:
         value = getattr(args, option)
         if value is not None and value < 1:
             raise ValueError(f"--{option.replace('_', '-')} is {value}; give 1 or more.")
+    for option in ("degrees", "zoom", "shift"):
+        value = getattr(args, option)
+        if not 0 <= value < math.inf:
+            raise ValueError(f"--{option} is {value}; give 0 or more.")
     if args.output.exists() and any(args.output.iterdir()):
         raise FileExistsError(f"{args.output} has files; remove them or choose another folder.")
     benchmark = get_benchmark(args.dataset)
     split = benchmark.split_of(args.dataset)
     records = benchmark.load_records(args.root or datasets_root(), split)
+    for record in records:
+        if record["length"] != 1:
+            raise ValueError(f"{record['video_id']} is a video; clips are made of still images.")
     motion = PseudoMotion(
         max_degrees=args.degrees, max_zoom=args.zoom, max_shift=args.shift, is_even=True
     )

@@ -1,7 +1,7 @@
 """Videos made of still images with annotations: each image turned, zoomed and shifted over time.
 
 They are written as `register_video_folder` reads them. What the image leaves open at the borders of
-a frame is black, and void in its labels.  (H, W) pixels.
+a frame is grey, and of no object or class.  (H, W) pixels.
 """
 
 from __future__ import annotations
@@ -44,10 +44,8 @@ def pseudo_video(
 
     Raises:
         OSError: the image or its annotation is missing or cannot be read.
-        ValueError: the record is a video.
+        ValueError: the image has another size than its annotation.
     """
-    if record["length"] != 1:
-        raise ValueError(f"{record['video_id']} is a video; clips are made of still images.")
     clip = read_clip(record, [0] * num_frames, benchmark)
     height, width = clip.size
     transforms = motion.draw(rng, clip)

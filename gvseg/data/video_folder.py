@@ -119,13 +119,20 @@ def label_values(labels: FrameLabels, classes: ClassTable, task: Task) -> np.nda
         task: of the benchmark.
 
     Raises:
-        ValueError: there are more objects than numbers.
+        ValueError: there are more objects than numbers, or ids that leave no value for them.
     """
     segments = labels.segments
+    if task.has_instances and len(classes) > 1 and 0 in classes.ids:
+        raise ValueError(
+            f"The class table {classes.name} has id 0, under which label images number no objects."
+        )
     if len(segments) >= OBJECTS_PER_CLASS:
         raise ValueError(f"{len(segments)} objects in a frame; label images number up to 999.")
     has_objects_alone = task.has_instances and len(classes) == 1
-    background = 0 if has_objects_alone or 0 not in classes.ids else classes.void_ids[0]
+    is_free = has_objects_alone or 0 not in classes.ids
+    if not is_free and not classes.void_ids:
+        raise ValueError(f"The class table {classes.name} has id 0, and none that means void.")
+    background = 0 if is_free else classes.void_ids[0]
     values = np.full(segments.size, background, dtype=np.int64)
     masks = [segments.mask(position) for position in range(len(segments))]
     for position in sorted(range(len(masks)), key=lambda index: -masks[index].sum()):

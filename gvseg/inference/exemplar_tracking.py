@@ -6,7 +6,6 @@ K objects, T frames of a window, C channels, (h, w) mask logits.
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Collection, Container, Sequence
 from dataclasses import dataclass, replace
 
@@ -72,7 +71,7 @@ class ExemplarTracker:
         momentum: float,
         min_score: float,
         num_points: int,
-        max_jump: float = math.inf,
+        max_jump: float = 0.0,
     ) -> None:
         for key, value in (
             ("FIRST_WEIGHT", first_weight),
@@ -279,7 +278,7 @@ class ExemplarTracker:
     def apart(self, mask_logits: Tensor, scores: np.ndarray, position: int) -> Tensor:
         """Return mask logits (K, h, w) that are below 0 in what is not of the objects.
 
-        To be called frame by frame. Where objects are not limited by where they were, nothing
+        To be called for one new frame after the other. Where objects are not limited by where they were, nothing
         changes; else no two of them have a pixel in common.
 
         Args:
@@ -287,7 +286,9 @@ class ExemplarTracker:
             scores: (K,) probabilities of being there.
             position: of the frame in the window, 0..T-1.
         """
+        wanted = [exemplar.object_id for exemplar in self.exemplars]
         standing = self._standing(position)
+        standing = standing[np.isin(self.identities[standing], wanted)]  # some may be removed
         if not self.whereabouts.is_limited or not len(standing):
             return mask_logits
         for exemplar in self._shown:

@@ -7,7 +7,6 @@ What is held at a time is one window of frames and logits, and the linker's live
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
@@ -204,8 +203,8 @@ class VideoRunner:
         )
         new = slice(num_done, len(window))
         if self.exemplars is not None:
-            found = self._exemplar_segments(self.exemplars, window, prediction, geometry)
-            yield from itertools.islice(zip(window, found, strict=True), num_done, None)
+            found = self._exemplar_segments(self.exemplars, window, num_done, prediction, geometry)
+            yield from zip(window[new], found, strict=True)
             return
         with self.stopwatch.stage("postprocess"):
             logits = self._frame_logits(window, prediction, geometry)
@@ -244,14 +243,18 @@ class VideoRunner:
         self,
         exemplars: ExemplarTracker,
         window: list[Frame],
+        num_done: int,
         prediction: TubePrediction,
         geometry: FrameGeometry,
     ) -> Iterator[FrameSegments]:
-        """Yield the segments of the objects that exemplars point out, whose queries come first."""
+        """Yield the segments of the objects that exemplars point out, whose queries come first.
+
+        They are those of the new frames of a window, without the first, which are done already.
+        """
         num_clips, _, num_frames = prediction.mask_logits.shape[:3]
         assert num_clips * num_frames == self.settings.window
         num_objects = len(exemplars.identities)
-        for position, frame in enumerate(window):
+        for position, frame in enumerate(window[num_done:], start=num_done):
             with self.stopwatch.stage("postprocess"), torch.inference_mode():
                 clip, t = divmod(position, num_frames)
                 class_logits = prediction.class_logits[clip, :num_objects]

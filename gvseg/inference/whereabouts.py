@@ -30,6 +30,14 @@ class _Place:
     size: float  # root of its largest area so far, in pixels: a part that is hidden comes back
     num_hidden: int = 0  # frames since
 
+    def resized(self, shape: tuple[int, int]) -> _Place:
+        """Return the same place in a map of another size, where frames have one."""
+        if self.mask.shape == shape:
+            return self
+        mask = cv2.resize(self.mask.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST)
+        scale = math.sqrt(mask.size / self.mask.size)
+        return _Place(mask.astype(bool), max(self.size * scale, MIN_SIZE), self.num_hidden)
+
 
 class Whereabouts:
     """Keep the parts of masks that lie near where their object was in the frame before.
@@ -40,15 +48,15 @@ class Whereabouts:
     own, in no paper.
 
     Args:
-        max_jump: reach from frame to frame, in sizes of the object, the root of its area; infinite
-            where an object may be anywhere.
+        max_jump: reach from frame to frame, in sizes of the object, the root of its largest area so
+            far, that of the exemplar included; 0 where an object may be anywhere.
     """
 
     def __init__(self, max_jump: float) -> None:
-        if not max_jump > 0:
+        if not 0 <= max_jump < math.inf:
             raise ValueError(
-                f"MODEL.GVSEG.TEST.EXEMPLAR.MAX_JUMP is {max_jump}; give a number above 0, .inf "
-                "for objects that may be anywhere."
+                f"MODEL.GVSEG.TEST.EXEMPLAR.MAX_JUMP is {max_jump}; give a number above 0, or 0 for "
+                "objects that may be anywhere."
             )
         self.max_jump = max_jump
         self.reset()
@@ -56,7 +64,7 @@ class Whereabouts:
     @property
     def is_limited(self) -> bool:
         """Whether there is anything to do."""
-        return math.isfinite(self.max_jump)
+        return self.max_jump > 0
 
     def reset(self) -> None:
         """Forget all objects."""
@@ -91,7 +99,8 @@ class Whereabouts:
         masks &= is_there[:, None, None]
         near = torch.from_numpy(self.near(object_ids, masks)).to(mask_logits.device)
         claims = mask_logits.masked_fill(~near, float("-inf"))
-        near &= claims == claims.amax(0)
+        positions = torch.arange(len(near), device=near.device)
+        near &= claims.argmax(0) == positions[:, None, None]
         self.remember(object_ids, *to_host(near))
         return mask_logits.where(near, -mask_logits.abs())
 
@@ -104,7 +113,7 @@ class Whereabouts:
         """
         kept = np.zeros_like(masks)
         for object_id, mask, kept_part in zip(object_ids, masks, kept, strict=True):
-            place = self._places[object_id]
+            place = self._places[object_id] = self._places[object_id].resized(mask.shape)
             reach = self.max_jump * place.size * (place.num_hidden + 1)
             is_reached = distance_transform_edt(~place.mask) <= reach
             _, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)

@@ -104,6 +104,8 @@ def test_the_same_seed_makes_the_same_clips(tmp_path):
     [
         ("coco", ["--frames", "0"], "--frames is 0; give 1 or more."),
         ("coco", ["--max-side", "0"], "--max-side is 0; give 1 or more."),
+        ("coco", ["--zoom", "-1"], "--zoom is -1.0; give 0 or more."),
+        ("coco", ["--degrees", "nan"], "--degrees is nan; give 0 or more."),
         ("davis", [], "is a video; clips are made of still images."),
     ],
 )

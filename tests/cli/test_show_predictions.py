@@ -52,7 +52,7 @@ def test_the_seed_chooses_frames(predictions: Path):
     sheets = []
     for seed in ("1", "1", "2"):
         assert show(predictions.parent, "--frames", "2", "--seed", seed) == 0
-        sheets.append((predictions.parent / "new" / "sheet.png").read_bytes())
+        sheets.append(halves(predictions.parent)[0].tobytes())
     assert sheets[0] == sheets[1] != sheets[2]
 
 

@@ -120,6 +120,7 @@ def test_objects_of_the_bundled_clip_are_for_it_and_for_users_who_name_none(demo
         return demo.parse_arguments(["--task", "evs", *words]).exemplars
 
     assert len(objects()) == len(objects("--max-frames", "4")) == 4
+    assert len(objects("--input", os.path.relpath(demo.CLIP))) == 4
     assert objects("--input", "other.mp4") == []
     assert objects("--interactive") == []
     assert objects("--start", "10") == []

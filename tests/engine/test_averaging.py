@@ -13,9 +13,11 @@ AVERAGED = ("SOLVER.MAX_ITER", "4", "SOLVER.CHECKPOINT_PERIOD", "1", "SOLVER.AVE
 @pytest.mark.usefixtures("small_benchmarks")
 def test_the_mean_of_the_last_checkpoints_is_written_and_evaluated(tmp_path, monkeypatch):
     evaluated = []
-    monkeypatch.setattr(
-        Trainer, "test", classmethod(lambda _, __, model: evaluated.append(model.state_dict()))
-    )
+
+    def test(cls, cfg, model):
+        evaluated.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+
+    monkeypatch.setattr(Trainer, "test", classmethod(test))
     train(config("camvid", tmp_path, "MODEL.TIMM.NORM", "BN", *AVERAGED))
     mean = torch.load(tmp_path / AVERAGE, weights_only=True)["model"]
     parts = [

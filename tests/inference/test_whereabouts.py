@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from gvseg.inference.sources import ArraySource
 from gvseg.inference.whereabouts import Whereabouts, exemplar_area
 from gvseg.structures import Exemplar
 from tests.inference.followed_video import (
@@ -87,9 +88,9 @@ def test_area_of_an_exemplar_on_the_map_of_masks(given, rows, columns):
     np.testing.assert_array_equal(area, expected)
 
 
-@pytest.mark.parametrize("max_jump", [0.0, -1.0, math.nan])
-def test_no_reach_is_refused(max_jump):
-    with pytest.raises(ValueError, match=r"MAX_JUMP is .*; give a number above 0, \.inf"):
+@pytest.mark.parametrize("max_jump", [-1.0, math.nan, math.inf])
+def test_a_reach_without_sense_is_refused(max_jump):
+    with pytest.raises(ValueError, match=r"MAX_JUMP is .*; give a number above 0"):
         Whereabouts(max_jump)
 
 
@@ -130,6 +131,39 @@ def test_objects_that_appear_within_a_window_are_known_from_then_on(window):
     shown[4] = shown[5] = []
     assert [each.ids.tolist() for each in segments] == shown
     assert not any(each.mask(0)[48, 72] for each in segments if len(each))
+
+
+@pytest.mark.parametrize("overlap", [0, 1, 2, 3])
+def test_frames_that_windows_share_count_once(overlap):
+    """Two alike walk in a row, so that a step back would take one for the other."""
+
+    def row(t):
+        image = np.zeros((*SIZE, 3), dtype=np.uint8)
+        for left in (4 * t, 4 * t + 20):
+            image[8:20, left : left + 12] = RED
+        return image
+
+    predictor = make_predictor(4, overlap=overlap, MAX_JUMP=0.4)
+    predictor.add_exemplar(point=(6, 14))
+    segments = [predictor.step(row(t)) for t in range(12)][3:] + predictor.flush()
+    lefts = [np.argwhere(each.mask(0))[:, 1].min() for each in segments]
+    np.testing.assert_allclose(lefts, 4 * np.arange(12), atol=1)
+
+
+def test_an_object_may_be_removed_between_the_frames_of_a_window():
+    predictor = make_predictor(3, MAX_JUMP=0.6)
+    predictor.add_exemplar(point=(8, 16))
+    predictor.add_exemplar(point=(72, 48))
+    source = ArraySource([two_alike(t) for t in range(6)])
+    for frame, _ in predictor.runner.run(source):
+        if frame.index == 1:
+            predictor.remove_object(1)
+
+
+def test_a_place_is_known_in_frames_of_another_size():
+    where = known(0.5, (4, 4))
+    larger = squares((8, 8), (8, 40), side=8, size=(48, 64))
+    np.testing.assert_array_equal(near(where, larger), squares((8, 8), side=8, size=(48, 64)))
 
 
 def test_without_a_limit_both_are_taken_for_it():
