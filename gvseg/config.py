@@ -336,10 +336,8 @@ def _add_gvseg(cfg: CfgNode) -> None:
     gvseg.TEST.EXEMPLAR.MIN_SCORE = 0.5  # probability of being there below which one is absent
     gvseg.TEST.EXEMPLAR.FIRST_WEIGHT = 0.5  # of the exemplar in what an object's query starts from;
     # the rest is what was found since; of LOOK_MASKS both count alike, but for one of weight 0
-    gvseg.TEST.EXEMPLAR.MAX_JUMP = (
-        0.0  # how far parts of an object may lie from where it was in the
-    )
-    # frame before, in roots of its largest area so far; 0: anywhere
+    gvseg.TEST.EXEMPLAR.MAX_JUMP = 0.0  # how far parts of an object may lie from where it was in
+    # the frame before, in roots of its largest area so far; 0: anywhere
     gvseg.TEST.EXEMPLAR.MOMENTUM = 0.8  # weight of what an object looked like against the latest,
     # in what its query starts from
     gvseg.TEST.MAX_INSTANCES = 100  # best query-class pairs kept in a frame, in the place of

@@ -278,8 +278,8 @@ class ExemplarTracker:
     def apart(self, mask_logits: Tensor, scores: np.ndarray, position: int) -> Tensor:
         """Return mask logits (K, h, w) that are below 0 in what is not of the objects.
 
-        To be called for one new frame after the other. Where objects are not limited by where they were, nothing
-        changes; else no two of them have a pixel in common.
+        To be called for one new frame after the other. Where objects are not limited by where they
+        were, nothing changes; else no two of them have a pixel in common.
 
         Args:
             mask_logits: of the first queries in one frame, (K, h, w).

@@ -55,8 +55,8 @@ class Whereabouts:
     def __init__(self, max_jump: float) -> None:
         if not 0 <= max_jump < math.inf:
             raise ValueError(
-                f"MODEL.GVSEG.TEST.EXEMPLAR.MAX_JUMP is {max_jump}; give a number above 0, or 0 for "
-                "objects that may be anywhere."
+                f"MODEL.GVSEG.TEST.EXEMPLAR.MAX_JUMP is {max_jump}; give a number above 0, or 0 "
+                "for objects that may be anywhere."
             )
         self.max_jump = max_jump
         self.reset()

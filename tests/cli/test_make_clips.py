@@ -75,7 +75,7 @@ def test_objects_keep_their_identity_and_move_evenly(tmp_path, registered):
                 cut = mask[[0, -1]].any() or mask[:, [0, -1]].any()
                 if not cut and not labels.is_crowd[position]:
                     centres.setdefault(identity, []).append(np.argwhere(mask).mean(0))
-        for path in centres.values():
+        for path in (path for path in centres.values() if len(path) > 1):
             steps = np.diff(path, axis=0)
             np.testing.assert_allclose(steps, np.broadcast_to(steps.mean(0), steps.shape), atol=1.1)
             num_steps += len(path) == 5
