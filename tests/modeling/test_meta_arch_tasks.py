@@ -181,7 +181,13 @@ def test_a_mixed_model_does_for_each_task_what_a_model_of_that_task_does():
     mixed = build_whole("mixed").eval()
     for task in TASKS:
         alone = build_whole(task).eval()
-        alone.load_state_dict(mixed.state_dict(), strict=False)
+        # Of the learnt queries beside classes, models with cells have none.
+        rows = {name: len(tensor) for name, tensor in alone.state_dict().items() if tensor.ndim}
+        weights = {
+            name: tensor[: rows[name]] if ".queries." in name else tensor
+            for name, tensor in mixed.state_dict().items()
+        }
+        alone.load_state_dict(weights, strict=False)
         sample = at_inference(task_sample(task))
         with torch.inference_mode():
             assert_equal_predictions(mixed([sample]), alone([sample]))
