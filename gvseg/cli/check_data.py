@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from gvseg.config import load_config
+from gvseg.cli.registered import add_config_file, register_projects
 from gvseg.data.benchmark import datasets_root
 from gvseg.data.checks import DatasetReport, Finding, check_dataset, repair
 from gvseg.data.checks.findings import group_alike
@@ -32,8 +32,7 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("dataset", help="a split of a benchmark, such as camvid_val")
     parser.add_argument("--root", type=Path, help="the folder of all benchmarks "
                         "(default: $DETECTRON2_DATASETS, or datasets)")  # fmt: skip
-    parser.add_argument("--config-file", type=Path, help="whose PROJECTS register the dataset, "
-                        "where it is one of your own")  # fmt: skip
+    add_config_file(parser)
     parser.add_argument("--fix", action="store_true", help="repair the known bugs that have a "
                         "repair, and keep each file as it was beside it")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="write all findings as JSON")
@@ -54,8 +53,7 @@ def run(args: argparse.Namespace) -> int:
         OSError: the dataset is not there, or a file cannot be repaired.
         ValueError: no benchmark has a dataset of this name, or the config makes no sense.
     """
-    if args.config_file is not None:
-        load_config(args.config_file)
+    register_projects(args.config_file)
     report = check_dataset(
         args.dataset,
         root=args.root or datasets_root(),

@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
+from gvseg.cli.registered import add_config_file, register_projects
 from gvseg.data.benchmark import datasets_root, get_benchmark, registered_datasets
 from gvseg.evaluation import METRICS
 from gvseg.evaluation.scoring import (
@@ -40,6 +41,7 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("--gt", type=Path, metavar="PATH", help="the folder of all benchmarks or "
                         "of this one, or labels alone, a JSON or a folder of images (default: "
                         "$DETECTRON2_DATASETS, or datasets)")  # fmt: skip
+    add_config_file(parser)
     parser.add_argument("--protocol", action="append", metavar="NAME", default=[],
                         help="score by this one instead of those of the benchmark; may be given "
                         f"several times: {', '.join(METRICS)}")  # fmt: skip
@@ -57,6 +59,7 @@ def run(args: argparse.Namespace) -> None:
         OSError: labels or predictions are missing or cannot be read.
         ValueError: a dataset or protocol that does not exist, or predictions that do not fit.
     """
+    register_projects(args.config_file)
     dataset_name, protocols = args.dataset, args.protocol
     if dataset_name in METRICS:
         protocols = [dataset_name, *protocols]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gvseg.cli.registered import add_config_file, register_projects
 from gvseg.data.augmentation import PseudoMotion
 from gvseg.data.benchmark import datasets_root, get_benchmark
 from gvseg.data.pseudo_videos import pseudo_video, write_registration, write_video
@@ -32,6 +33,7 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
     add("--seed", type=int, default=0, help="of all motion (default: %(default)s)")
     add("--root", type=Path, help="the folder of all benchmarks "
         "(default: $DETECTRON2_DATASETS, or datasets)")  # fmt: skip
+    add_config_file(parser)
     parser.set_defaults(run=run)
 
 
@@ -52,6 +54,7 @@ def run(args: argparse.Namespace) -> None:
             raise ValueError(f"--{option} is {value}; give 0 or more.")
     if args.output.exists() and any(args.output.iterdir()):
         raise FileExistsError(f"{args.output} has files; remove them or choose another folder.")
+    register_projects(args.config_file)
     benchmark = get_benchmark(args.dataset)
     split = benchmark.split_of(args.dataset)
     records = benchmark.load_records(args.root or datasets_root(), split)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gvseg.cli.registered import add_config_file, register_projects
 from gvseg.data.benchmark import Benchmark, Record, annotated_frames, datasets_root, get_benchmark
 from gvseg.data.contact_sheet import Row, draw_annotations, lay_out
 from gvseg.data.frames import read_frame
@@ -31,6 +32,7 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
                         help="the folder or file of predictions, as it is submitted")  # fmt: skip
     parser.add_argument("--root", type=Path, help="the folder of all benchmarks "
                         "(default: $DETECTRON2_DATASETS, or datasets)")  # fmt: skip
+    add_config_file(parser)
     parser.add_argument("--output", type=Path, required=True, metavar="FILE.png")
     parser.add_argument("--frames", type=int, default=10, metavar="N",
                         help="how many (default: %(default)s)")  # fmt: skip
@@ -52,6 +54,7 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"{args.output} must end in .png.")
     if args.frames < 1:
         raise ValueError(f"--frames is {args.frames}; give 1 or more.")
+    register_projects(args.config_file)
     benchmark = get_benchmark(args.dataset)
     root = args.root or datasets_root()
     benchmark, records = load_truth(benchmark, benchmark.split_of(args.dataset), root)

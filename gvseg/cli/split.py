@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gvseg.config import load_config
+from gvseg.cli.registered import add_config_file, register_projects
 from gvseg.data.benchmark import datasets_root, get_benchmark
 from gvseg.data.hold_out import NAMES, classes_seen, stratify, write_split
 
@@ -27,8 +27,7 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("--output", type=Path, required=True, help="the folder to write to")
     parser.add_argument("--root", type=Path, help="the folder of all benchmarks "
                         "(default: $DETECTRON2_DATASETS, or datasets)")  # fmt: skip
-    parser.add_argument("--config-file", type=Path, help="whose PROJECTS register the dataset, "
-                        "where it is one of your own")  # fmt: skip
+    add_config_file(parser)
     parser.set_defaults(run=run)
 
 
@@ -39,8 +38,7 @@ def run(args: argparse.Namespace) -> None:
         OSError: the dataset is not on disk, or a split of it is in the folder already.
         ValueError: an unknown dataset, hidden labels, or a share that leaves one side empty.
     """
-    if args.config_file is not None:
-        load_config(args.config_file)
+    register_projects(args.config_file)
     benchmark = get_benchmark(args.dataset)
     split = benchmark.split_of(args.dataset)
     records = benchmark.load_records(args.root or datasets_root(), split)

@@ -17,6 +17,7 @@ from detectron2.engine import HookBase
 from detectron2.utils import comm
 
 from gvseg.checkpoint import load_weights, read_checkpoint
+from gvseg.data.whole_files import whole_file
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +89,8 @@ class AverageCheckpoints(HookBase):
             return
         path = self.folder / AVERAGE
         if comm.is_main_process():
-            torch.save({"model": average_checkpoints(self.folder, self.iterations)}, path)
+            with whole_file(path) as unfinished:
+                torch.save({"model": average_checkpoints(self.folder, self.iterations)}, unfinished)
             logger.info(
                 "%s: the mean of %d checkpoints, from iteration %d on",
                 path, len(self.iterations), self.iterations[0],

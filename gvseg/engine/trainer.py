@@ -161,6 +161,19 @@ class Trainer(DefaultTrainer):
             hooks.insert(position, average)
         return hooks
 
+    @staticmethod
+    def auto_scale_workers(cfg: CfgNode, num_workers: int) -> CfgNode:
+        """Scale as detectron2 does where `SOLVER.REFERENCE_WORLD_SIZE` asks for it; our key too."""
+        scaled = DefaultTrainer.auto_scale_workers(cfg, num_workers)
+        if scaled is cfg:
+            return cfg
+        period = scaled.SOLVER.CHECKPOINT_PERIOD
+        average_from = cfg.SOLVER.AVERAGE_FROM * period / cfg.SOLVER.CHECKPOINT_PERIOD
+        scaled.defrost()
+        scaled.SOLVER.AVERAGE_FROM = round(average_from)
+        scaled.freeze()
+        return scaled
+
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:
         """Build the meta-architecture, and say how large it is rather than print all of it."""

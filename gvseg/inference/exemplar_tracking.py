@@ -149,9 +149,8 @@ class ExemplarTracker:
             logger.warning(
                 "Objects were pointed out in frames that the video did not have: %s. Its last "
                 "frame was %d.",
-                ", ".join(missed),
-                self._num_read - 1,
-            )
+                ", ".join(missed), self._num_read - 1,
+            )  # fmt: skip
 
     def warn_of_lost(self, found: set[int]) -> None:
         """At the end of a video, log which objects were looked for and never found.
@@ -164,9 +163,8 @@ class ExemplarTracker:
             logger.warning(
                 "Pointed out but found in no frame: %s. MODEL.GVSEG.TEST.EXEMPLAR.MIN_SCORE is %g; "
                 "below it less likely ones are shown.",
-                ", ".join(f"object {object_id}" for object_id in lost),
-                self.min_score,
-            )
+                ", ".join(f"object {object_id}" for object_id in lost), self.min_score,
+            )  # fmt: skip
 
     def state(self) -> State:
         """Return all that is remembered, with the exemplars."""
@@ -275,7 +273,9 @@ class ExemplarTracker:
         return np.flatnonzero(np.array(stands, dtype=bool))
 
     @torch.inference_mode()
-    def apart(self, mask_logits: Tensor, scores: np.ndarray, position: int) -> Tensor:
+    def apart(
+        self, mask_logits: Tensor, scores: np.ndarray, position: int, frame_size: Tensor | None
+    ) -> Tensor:
         """Return mask logits (K, h, w) that are below 0 in what is not of the objects.
 
         To be called for one new frame after the other. Where objects are not limited by where they
@@ -285,6 +285,7 @@ class ExemplarTracker:
             mask_logits: of the first queries in one frame, (K, h, w).
             scores: (K,) probabilities of being there.
             position: of the frame in the window, 0..T-1.
+            frame_size: (2,) rows and columns of the logits that it takes; all by default.
         """
         wanted = [exemplar.object_id for exemplar in self.exemplars]
         standing = self._standing(position)
@@ -299,6 +300,7 @@ class ExemplarTracker:
             mask_logits[standing],
             self.identities[standing],
             is_there=scores[standing] >= self.min_score,
+            frame_size=frame_size,
         )
         return mask_logits.index_copy(0, torch.from_numpy(standing).to(apart.device), apart)
 

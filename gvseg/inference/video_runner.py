@@ -261,10 +261,12 @@ class VideoRunner:
                 probs = class_logits.float().softmax(-1)[:, :-1].sum(-1)
                 (scores,) = to_host(probs)
                 mask_logits = prediction.mask_logits[clip, :num_objects, t]
+                sizes = prediction.frame_sizes
+                size = None if sizes is None else sizes[clip]
                 logits = FrameLogits(
                     frame_index=frame.index,
                     class_logits=class_logits,
-                    mask_logits=exemplars.apart(mask_logits, scores, position),
+                    mask_logits=exemplars.apart(mask_logits, scores, position, size),
                     identities=exemplars.identities,
                     geometry=geometry,
                 )

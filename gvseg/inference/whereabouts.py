@@ -17,6 +17,7 @@ from torch import Tensor
 
 from gvseg.inference.saved_state import State, part, within
 from gvseg.inference.transfer import to_host
+from gvseg.modeling.padding import image_size, in_frame
 from gvseg.structures import Exemplar
 
 MIN_SIZE = 4.0  # pixels of the mask logits; a point says nothing of how large its object is
@@ -84,7 +85,12 @@ class Whereabouts:
         self._places[object_id] = _Place(area, _size(area))
 
     def tell_apart(
-        self, mask_logits: Tensor, object_ids: Sequence[int], *, is_there: np.ndarray
+        self,
+        mask_logits: Tensor,
+        object_ids: Sequence[int],
+        *,
+        is_there: np.ndarray,
+        frame_size: Tensor | None = None,
     ) -> Tensor:
         """Return mask logits that are below 0 in what is not of their objects; remember the rest.
 
@@ -94,8 +100,13 @@ class Whereabouts:
             mask_logits: of one frame after the other, (K, h, w).
             object_ids: (K,) that were pointed out.
             is_there: (K,) bool, False of objects that are hidden.
+            frame_size: (2,) rows and columns of the map that the frame takes; all by default. In
+                the padding beyond are no objects, nor does it join parts of one.
         """
-        (masks,) = to_host(mask_logits > 0)
+        claimed = mask_logits > 0
+        if frame_size is not None:
+            claimed &= in_frame(frame_size, image_size(claimed))
+        (masks,) = to_host(claimed)
         masks &= is_there[:, None, None]
         near = torch.from_numpy(self.near(object_ids, masks)).to(mask_logits.device)
         claims = mask_logits.masked_fill(~near, float("-inf"))

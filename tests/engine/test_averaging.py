@@ -78,6 +78,14 @@ def test_checkpoints_count_from_the_iteration_asked_for(tmp_path, start, expecte
     assert list(averaged_iterations(cfg)) == expected
 
 
+def test_where_to_begin_scales_with_the_number_of_processes(tmp_path):
+    cfg = config("camvid", tmp_path, "SOLVER.MAX_ITER", "550", "SOLVER.CHECKPOINT_PERIOD", "100",
+                 "SOLVER.AVERAGE_FROM", "300", "SOLVER.REFERENCE_WORLD_SIZE", "1")  # fmt: skip
+    scaled = Trainer.auto_scale_workers(cfg, 2)
+    assert list(averaged_iterations(scaled)) == [150, 200, 250]
+    assert Trainer.auto_scale_workers(cfg, 1) is cfg
+
+
 def test_one_checkpoint_is_no_mean(tmp_path):
     cfg = config("camvid", tmp_path, "SOLVER.MAX_ITER", "550", "SOLVER.CHECKPOINT_PERIOD", "100",
                  "SOLVER.AVERAGE_FROM", "450")  # fmt: skip

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from gvseg.inference.sources import ArraySource
 from gvseg.inference.whereabouts import Whereabouts, exemplar_area
@@ -69,6 +70,21 @@ def test_objects_of_a_window_are_told_apart_by_their_identity():
     mask = squares((4, 4), (4, 20))
     kept = where.near([7, 2], np.stack([mask, mask]))
     np.testing.assert_array_equal(kept, [squares((4, 4)), squares((4, 20))])
+
+
+def test_padding_does_not_join_parts_of_a_mask():
+    """Two squares stand apart in a frame of 16 rows, and the rows below claim to be both."""
+    claims = squares((12, 4), (12, 20))
+    claims[16:] = True
+    logits = torch.from_numpy(claims[None]).float() * 2 - 1
+    where, blind = Whereabouts(0.5), Whereabouts(0.5)
+    for one in (where, blind):
+        one.point_out(7, squares((12, 4)))
+    is_there = np.array([True])
+    size = torch.tensor([16.0, claims.shape[1]])
+    kept = where.tell_apart(logits, [7], is_there=is_there, frame_size=size) > 0
+    np.testing.assert_array_equal(kept[0], squares((12, 4)))
+    assert (blind.tell_apart(logits, [7], is_there=is_there) > 0)[0, 12:16, 20:24].all()
 
 
 @pytest.mark.parametrize(
