@@ -203,6 +203,7 @@ def _add_input(cfg: CfgNode) -> None:
     cfg.INPUT.EXEMPLAR_GROUP_PROB = 0.0  # that EVS takes an object and one that touches it for one
     cfg.INPUT.ROTATION = 0.0  # degrees; every clip is turned by up to +- this
     cfg.INPUT.COPY_PASTE_PROB = 0.0  # share of clips that get objects of another one
+    cfg.INPUT.COPY_PASTE_BESIDE = 0.0  # share of these in which one comes beside one of its class
     cfg.INPUT.PSEUDO_CLIP = CfgNode()  # how the copies of a still image move over the clip
     cfg.INPUT.PSEUDO_CLIP.ROTATION = 15.0  # degrees
     cfg.INPUT.PSEUDO_CLIP.ZOOM = 0.1  # scales lie between 1 / 1.1 and 1.1

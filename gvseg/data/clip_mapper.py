@@ -70,7 +70,7 @@ class ClipMapper:
 
     A record of one frame is a still image and gives a pseudo clip, as does a video of which one
     frame is annotated. A training clip in which no object is left (or no labelled pixel) is
-    augmented anew up to `num_attempts` times; then there is no sample, and the loader goes on to
+    augmented anew up to ten times; then there is no sample, and the loader goes on to
     another record.
 
     Built from a config for testing, it gives all frames in order at the size for testing, without
@@ -81,11 +81,13 @@ class ClipMapper:
         sampler: chooses frames, among those with labels where labels are read.
         pseudo_motion: what makes the copies of a still image differ.
         augmentations: what happens to every clip, in this order.
+        paste_beside: how often an object of the donor comes beside one of its class.
         draw_exemplars: points out the objects of a training clip, for EVS.
         has_labels: read labels and ask for clips in which there is something to segment.
         is_bgr: give blue first.
-        num_attempts: draws of the augmentations before a clip is given up.
     """
+
+    _num_attempts = 10  # draws of the augmentations before a clip is given up
 
     @configurable
     def __init__(
@@ -95,19 +97,19 @@ class ClipMapper:
         sampler: ClipSampler,
         pseudo_motion: PseudoMotion,
         augmentations: Sequence[ClipAugmentation],
+        paste_beside: float = 0.0,
         draw_exemplars: ExemplarDraw = ExemplarDraw(),
         has_labels: bool = True,
         is_bgr: bool = False,
-        num_attempts: int = 10,
     ) -> None:
         self.benchmark = benchmark
         self.sampler = sampler
         self.pseudo_motion = pseudo_motion
         self.augmentations = augmentations
+        self.paste_beside = paste_beside
         self.draw_exemplars = draw_exemplars
         self.has_labels = has_labels
         self.is_bgr = is_bgr
-        self.num_attempts = num_attempts
 
     @classmethod
     def from_config(
@@ -129,6 +131,7 @@ class ClipMapper:
                     )
                 ]
             ),
+            "paste_beside": cfg.INPUT.COPY_PASTE_BESIDE,
             "draw_exemplars": build_exemplar_draw(cfg),
             "has_labels": is_train,
             "is_bgr": cfg.INPUT.FORMAT == "BGR",
@@ -161,11 +164,11 @@ class ClipMapper:
             donor_frames, donor_extra = self._draw_frames(rng, donor, None)
             raw_donor = self._read(donor, [*donor_frames, *donor_extra])
         is_thing = np.array(self.benchmark.classes.is_thing)
-        for _ in range(self.num_attempts):
+        for _ in range(self._num_attempts):
             clip = augment(rng, raw, self._augmentations_for(record))
             if donor is not None and raw_donor is not None:
                 pasted = augment(rng, raw_donor, self._augmentations_for(donor))
-                clip = paste(rng, clip, pasted, is_thing)
+                clip = paste(rng, clip, pasted, is_thing, self.paste_beside)
             if self.benchmark.task is Task.EVS and self.draw_exemplars.group_prob > 0:
                 clip = group_objects(rng, clip, self.draw_exemplars.group_prob, is_thing)
             sample = self._sample(rng, clip.cut(0, len(frames)), frames, record)

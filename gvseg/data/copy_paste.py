@@ -5,19 +5,26 @@ T frames, N segments of a frame, (H, W) pixels.
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
-from fvcore.transforms.transform import CropTransform, TransformList
+from fvcore.transforms.transform import CropTransform, PadTransform, TransformList
 
-from gvseg.data.augmentation import pad_to
+from gvseg.data.augmentation import PAD_VALUE
 from gvseg.data.clip import Clip
 from gvseg.data.sample import visible_objects
 from gvseg.data.segments import FrameLabels
 from gvseg.structures import FrameSegments
 
 
-def paste(rng: np.random.Generator, clip: Clip, donor: Clip, is_thing: np.ndarray) -> Clip:
+def paste(
+    rng: np.random.Generator,
+    clip: Clip,
+    donor: Clip,
+    is_thing: np.ndarray,
+    beside_prob: float = 0.0,
+) -> Clip:
     """Return the clip with a random half of the donor's objects pasted over it, frame by frame.
 
     Pasted objects hide what they cover and get identities that the clip does not use. The donor is
@@ -28,11 +35,18 @@ def paste(rng: np.random.Generator, clip: Clip, donor: Clip, is_thing: np.ndarra
         clip: with labels.
         donor: of as many frames.
         is_thing: (K,) bool by class.
+        beside_prob: how often all of the donor is moved so that one of its objects stands beside or
+            before one of the clip that has its class, where there are such; not in the paper.
     """
-    donor = _fit(donor, clip.size)
+    beside = None
+    if beside_prob > 0 and rng.random() < beside_prob:
+        beside = _beside(rng, clip.labels[0], donor.labels[0], is_thing)
+    donor = _fit(donor, clip.size, (0, 0) if beside is None else beside.shift)
     positions = [visible_objects(labels, is_thing) for labels in donor.labels]
     object_ids = sorted({object_id for position_of_id in positions for object_id in position_of_id})
     chosen = {object_id for object_id in object_ids if rng.random() < 0.5}
+    if beside is not None:
+        chosen.add(beside.object_id)
     last_id = max(int(labels.segments.ids.max(initial=0)) for labels in clip.labels)
     frames, labels = [], []
     for index, position_of_id in enumerate(positions):
@@ -46,11 +60,78 @@ def paste(rng: np.random.Generator, clip: Clip, donor: Clip, is_thing: np.ndarra
     return Clip(frames, labels)
 
 
-def _fit(clip: Clip, size: tuple[int, int]) -> Clip:
-    height, width = (min(a, b) for a, b in zip(clip.size, size, strict=True))
-    crop = CropTransform(0, 0, width, height, clip.size[1], clip.size[0])
-    fit = TransformList([crop, pad_to((height, width), size)])
-    return clip.apply([fit] * len(clip))
+@dataclass(frozen=True)
+class _Beside:
+    """An object of the donor that comes to stand beside one of the clip."""
+
+    object_id: int
+    shift: tuple[int, int]  # rows and columns
+
+
+def _beside(
+    rng: np.random.Generator, labels: FrameLabels, donor: FrameLabels, is_thing: np.ndarray
+) -> _Beside | None:
+    """Choose an object of the clip and the one of its class that is most nearly as high.
+
+    Their lower edges come to lie in one row, or nearly, and their middles up to 1.1 widths apart.
+
+    Args:
+        rng: chooses which, on which side, and how far apart.
+        labels: of the first frame of the clip.
+        donor: of that of the donor.
+        is_thing: (K,) bool by class.
+    """
+    boxes, other_boxes = _boxes_by_class(labels, is_thing), _boxes_by_class(donor, is_thing)
+    shared = [
+        (class_index, box)
+        for class_index, objects in boxes.items()
+        if class_index in other_boxes
+        for box in objects.values()
+    ]
+    if not shared:
+        return None
+    class_index, (top, left, bottom, right) = shared[int(rng.integers(len(shared)))]
+    height = bottom - top
+
+    def unlikeness(box: tuple[int, ...]) -> float:
+        return abs(math.log((box[2] - box[0]) / height))
+
+    candidates = other_boxes[class_index]
+    object_id = min(candidates, key=lambda one: unlikeness(candidates[one]))
+    _, other_left, other_bottom, other_right = candidates[object_id]
+    widths = right - left + other_right - other_left
+    gap = rng.choice([-1, 1]) * rng.uniform(0.2, 1.1) * widths / 2
+    down = bottom - other_bottom + rng.uniform(-0.15, 0.15) * height
+    # Its middle stays in the frame.
+    middle = np.clip((left + right) / 2 + gap, 0, labels.size[1])
+    along = middle - (other_left + other_right) / 2
+    return _Beside(object_id, (round(down), round(along)))
+
+
+def _boxes_by_class(
+    labels: FrameLabels, is_thing: np.ndarray
+) -> dict[int, dict[int, tuple[int, ...]]]:
+    """Return top, left, bottom and right edge of objects by identity, by class."""
+    boxes: dict[int, dict[int, tuple[int, ...]]] = {}
+    for object_id, position in visible_objects(labels, is_thing).items():
+        mask = labels.segments.mask(position)
+        rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+        edges = (rows[0], columns[0], rows[-1] + 1, columns[-1] + 1)
+        class_index = int(labels.segments.classes[position])
+        boxes.setdefault(class_index, {})[object_id] = tuple(int(edge) for edge in edges)
+    return boxes
+
+
+def _fit(clip: Clip, size: tuple[int, int], shift: tuple[int, int]) -> Clip:
+    """Move a clip by rows and columns, and cut it to a size or pad it."""
+    above, left = (max(distance, 0) for distance in shift)
+    cut_above, cut_left = (max(-distance, 0) for distance in shift)
+    height = min(clip.size[0] - cut_above, size[0] - above)
+    width = min(clip.size[1] - cut_left, size[1] - left)
+    crop = CropTransform(cut_left, cut_above, width, height, clip.size[1], clip.size[0])
+    right, below = size[1] - left - width, size[0] - above - height
+    pad = PadTransform(left, above, right, below, width, height, PAD_VALUE)
+    return clip.apply([TransformList([crop, pad])] * len(clip))
 
 
 def _select(labels: FrameLabels, positions: list[int], id_offset: int) -> FrameLabels:

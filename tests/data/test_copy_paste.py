@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
+from fvcore.transforms.transform import PadTransform
 
 from gvseg.data.clip import Clip
 from gvseg.data.copy_paste import paste
@@ -134,3 +135,48 @@ def test_inputs_are_left_as_they_were():
         paste(np.random.default_rng(seed), clip, donor, IS_THING)
     assert (clip.frames[0] == 50).all()
     assert clip.labels[0].segments.masks.sum() == 100
+
+
+def top_left(mask: np.ndarray) -> tuple[int, int]:
+    rows, columns = np.nonzero(mask)
+    return int(rows.min()), int(columns.min())
+
+
+def test_object_comes_beside_one_of_its_class():
+    """Of two that could, the one that is as high; of two places, the one where its class is."""
+    clip = box_clip([(2, 4, 10, 8), (12, 24, 20, 28)], 50, classes=[0, 2])
+    donor = box_clip([(11, 0, 19, 4), (0, 20, 20, 26)], 200, classes=[0, 0])
+    rng = np.random.default_rng(0)
+    columns, others = set(), set()
+    for _ in range(40):
+        pasted = paste(rng, clip, donor, IS_THING, beside_prob=1.0)
+        for frame, labels in zip(pasted.frames, pasted.labels, strict=True):
+            ids, masks = labels.segments.ids.tolist(), labels.segments.masks
+            others |= {tuple(ids)}
+            row, column = top_left(masks[ids.index(3)])
+            assert abs(row - 2) <= 1, "its lower edge is that of its neighbour, 8 rows below"
+            assert abs(column - 4) <= 5, "its middle is up to 1.1 widths away"
+            columns.add(column)
+            np.testing.assert_array_equal(masks[2:].any(axis=0), frame[..., 0] == 200)
+    assert min(columns) < 4 < max(columns), "on both sides"
+    assert others == {(1, 2, 3), (1, 2, 3, 4)}, "the other one half of the time"
+
+
+def test_without_a_neighbour_of_its_class_nothing_moves():
+    clip = box_clip([(0, 0, 10, 10)], 50, classes=[0])
+    donor = box_clip([(5, 5, 12, 25)], 200, classes=[2])
+    results = [paste(np.random.default_rng(s), clip, donor, IS_THING, 1.0) for s in range(10)]
+    pasted = [result for result in results if len(result.labels[0].segments) == 2]
+    assert 0 < len(pasted) < 10
+    for result in pasted:
+        assert top_left(result.labels[0].segments.masks[1]) == (5, 5)
+
+
+def test_object_at_the_edge_of_a_larger_donor_comes_into_the_frame():
+    clip = box_clip([(0, 26, 20, 30)], 50, classes=[0])
+    donor = box_clip([(2, 0, 20, 4)], 200, classes=[0])
+    donor = donor.apply([PadTransform(40, 20, 0, 0, 30, 20)] * len(donor))
+    for seed in range(20):
+        result = paste(np.random.default_rng(seed), clip, donor, IS_THING, 1.0)
+        assert result.size == SIZE
+        assert result.labels[0].segments.masks[1].any()
