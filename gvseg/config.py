@@ -341,6 +341,8 @@ def _add_gvseg(cfg: CfgNode) -> None:
     # the frame before, in roots of its largest area so far; 0: anywhere
     gvseg.TEST.EXEMPLAR.MOMENTUM = 0.8  # weight of what an object looked like against the latest,
     # in what its query starts from
+    gvseg.TEST.MAX_GAP = 0.0  # how far parts of an object (VIS, VPS) may lie from its largest one,
+    # in roots of the area of that one; 0: anywhere
     gvseg.TEST.MAX_INSTANCES = 100  # best query-class pairs kept in a frame, in the place of
     # detectron2's TEST.DETECTIONS_PER_IMAGE
     gvseg.TEST.SCORE_THRESHOLD = 0.0  # instances below are dropped; the demo sets its own

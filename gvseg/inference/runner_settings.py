@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -31,6 +32,7 @@ class RunnerSettings:
     autocast: torch.dtype | None = None  # precision of the network, None for float32
     label_set: int = 0  # of a model that has several
     overlap: int = 0  # frames that a window shares with the one before
+    max_gap: float = 0.0  # between parts of an object, see `without_far_parts`; 0: any
 
     @classmethod
     def from_config(cls, cfg: CfgNode, dataset_name: str | None = None) -> RunnerSettings:
@@ -59,6 +61,11 @@ class RunnerSettings:
                 "MODEL.GVSEG.TUBE frame segments each frame alone, so windows that share frames "
                 "show nothing new; set MODEL.GVSEG.TEST.OVERLAP to 0."
             )
+        if not 0 <= test.MAX_GAP < math.inf:
+            raise ValueError(
+                f"MODEL.GVSEG.TEST.MAX_GAP is {test.MAX_GAP}; give a number above 0, or 0 for "
+                "objects whose parts may lie anywhere."
+            )
         former = cfg.MODEL.MASK_FORMER.TEST
         if dataset_name is None:
             dataset_name = next(iter(cfg.DATASETS.TEST), "")
@@ -81,4 +88,5 @@ class RunnerSettings:
             autocast=autocast_type(test.PRECISION, key="MODEL.GVSEG.TEST.PRECISION"),
             label_set=label_set,
             overlap=test.OVERLAP,
+            max_gap=test.MAX_GAP,
         )

@@ -20,6 +20,7 @@ from detectron2.data.transforms.augmentation_impl import ResizeShortestEdge
 from gvseg.data.exemplars import fit_exemplar
 from gvseg.inference.exemplar_tracking import ExemplarTracker
 from gvseg.inference.linking import Linker
+from gvseg.inference.mask_parts import without_far_parts
 from gvseg.inference.postprocess import (
     FrameGeometry,
     FrameLogits,
@@ -301,6 +302,8 @@ class VideoRunner:
         frames = []
         for start in range(0, len(window), num_frames):
             clip = prediction.clip(start // num_frames)
+            if self.settings.max_gap > 0 and self.settings.task.has_instances:
+                clip = without_far_parts(clip, self.settings.max_gap, self.is_thing)
             identities = self._identities(clip)
             frames += [
                 FrameLogits(

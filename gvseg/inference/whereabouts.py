@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
-from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
+from gvseg.inference.mask_parts import parts_within
 from gvseg.inference.saved_state import State, part, within
 from gvseg.inference.transfer import to_host
 from gvseg.modeling.padding import image_size, in_frame
@@ -126,9 +126,7 @@ class Whereabouts:
         for object_id, mask, kept_part in zip(object_ids, masks, kept, strict=True):
             place = self._places[object_id] = self._places[object_id].resized(mask.shape)
             reach = self.max_jump * place.size * (place.num_hidden + 1)
-            is_reached = distance_transform_edt(~place.mask) <= reach
-            _, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
-            kept_part[:] = mask & np.isin(labels, labels[mask & is_reached])
+            kept_part[:] = parts_within(mask, place.mask, reach)
         return kept
 
     def remember(self, object_ids: Sequence[int], masks: np.ndarray) -> None:
