@@ -327,43 +327,52 @@ def _add_gvseg(cfg: CfgNode) -> None:
     # class or query, that has another size in MODEL.WEIGHTS
     gvseg.ATTENTION_MASK = "resample_features"  # intermediate masks from features resampled to the
     # level's size (faster), or "resample_masks" for the numbers of Mask2Former to the last digit
-    gvseg.TEST = CfgNode()
-    gvseg.TEST.WINDOW = 1  # frames segmented together
-    gvseg.TEST.OVERLAP = 0  # of which each window shares so many with the one before, whose
-    # segments stand
-    gvseg.TEST.FRAMES_PER_STEP = 1  # of which pass backbone and pixel decoder at a time
-    gvseg.TEST.PRECISION = "float32"  # or bfloat16, float16: autocast of the network at inference
-    gvseg.TEST.EXEMPLAR = CfgNode()  # objects that exemplars point out (EVS)
-    gvseg.TEST.EXEMPLAR.MIN_SCORE = 0.5  # probability of being there below which one is absent
-    gvseg.TEST.EXEMPLAR.FIRST_WEIGHT = 0.5  # of the exemplar in what an object's query starts from;
-    # the rest is what was found since; of LOOK_MASKS both count alike, but for one of weight 0
-    gvseg.TEST.EXEMPLAR.MAX_JUMP = 0.0  # how far parts of an object may lie from where it was in
-    # the frame before, in roots of its largest area so far; 0: anywhere
-    gvseg.TEST.EXEMPLAR.MOMENTUM = 0.8  # weight of what an object looked like against the latest,
-    # in what its query starts from
-    gvseg.TEST.MAX_GAP = 0.0  # how far parts of an object (VIS, VPS) may lie from its largest one,
-    # in roots of the area of that one; 0: anywhere
-    gvseg.TEST.MAX_INSTANCES = 100  # best query-class pairs kept in a frame, in the place of
-    # detectron2's TEST.DETECTIONS_PER_IMAGE
-    gvseg.TEST.SCORE_THRESHOLD = 0.0  # instances below are dropped; the demo sets its own
-    gvseg.TEST.MORE_PROTOCOLS = []  # beside the benchmark's own, such as "hota/trackeval" and
-    # "tracking/gvseg", which tell why tracks score low; docs/metrics.md lists all
-    gvseg.TEST.WRITE_PREDICTIONS = False  # to OUTPUT_DIR, in the format that organisers take
+    _add_test(gvseg)
+    _add_linker(cfg)
 
+
+def _add_test(gvseg: CfgNode) -> None:
+    gvseg.TEST = CfgNode()
+    test = gvseg.TEST
+    test.WINDOW = 1  # frames segmented together
+    test.OVERLAP = 0  # of which each window shares so many with the one before, whose
+    # segments stand
+    test.FRAMES_PER_STEP = 1  # of which pass backbone and pixel decoder at a time
+    test.PRECISION = "float32"  # or bfloat16, float16: autocast of the network at inference
+    test.EXEMPLAR = CfgNode()  # objects that exemplars point out (EVS)
+    test.EXEMPLAR.MIN_SCORE = 0.5  # probability of being there below which one is absent
+    test.EXEMPLAR.FIRST_WEIGHT = 0.5  # of the exemplar in what an object's query starts from;
+    # the rest is what was found since; of LOOK_MASKS both count alike, but for one of weight 0
+    test.EXEMPLAR.MAX_JUMP = 0.0  # how far parts of an object may lie from where it was in
+    # the frame before, in roots of its largest area so far; 0: anywhere
+    test.EXEMPLAR.MOMENTUM = 0.8  # weight of what an object looked like against the latest,
+    # in what its query starts from
+    test.MAX_GAP = 0.0  # how far parts of an object (VIS, VPS) may lie from its largest one,
+    # in roots of the area of that one; 0: anywhere
+    test.MAX_INSTANCES = 100  # best query-class pairs kept in a frame, in the place of
+    # detectron2's TEST.DETECTIONS_PER_IMAGE
+    test.SCORE_THRESHOLD = 0.0  # instances below are dropped; the demo sets its own
+    test.MORE_PROTOCOLS = []  # beside the benchmark's own, such as "hota/trackeval" and
+    # "tracking/gvseg", which tell why tracks score low; docs/metrics.md lists all
+    test.WRITE_PREDICTIONS = False  # to OUTPUT_DIR, in the format that organisers take
+
+
+def _add_linker(cfg: CfgNode) -> None:
     cfg.MODEL.LINKER = CfgNode()
+    link = cfg.MODEL.LINKER
     # or QuerySimilarityLinker, LocationAwareLinker, QuasiDenseLinker, VideoStitchingLinker
-    cfg.MODEL.LINKER.NAME = "ShapePositionLinker"
-    cfg.MODEL.LINKER.MIN_SIMILARITY = 0.5  # below which a pair is not the same object
-    cfg.MODEL.LINKER.MIN_IOU = 0.5  # the same where VideoStitchingLinker and LocationAwareLinker
+    link.NAME = "ShapePositionLinker"
+    link.MIN_SIMILARITY = 0.5  # below which a pair is not the same object
+    link.MIN_IOU = 0.5  # the same where VideoStitchingLinker and LocationAwareLinker
     # compare masks in frames that two windows share; of disjoint masks only one can have more
-    cfg.MODEL.LINKER.LOCATION_TEMPERATURE = 1.0  # the smaller, the more the place of boxes counts
-    cfg.MODEL.LINKER.DESCRIPTOR_WEIGHT = 1.0  # of H beside embeddings in ShapePositionLinker, 1 in
+    link.LOCATION_TEMPERATURE = 1.0  # the smaller, the more the place of boxes counts
+    link.DESCRIPTOR_WEIGHT = 1.0  # of H beside embeddings in ShapePositionLinker, 1 in
     # Eq. 6; how much that is depends on their length: docs/linkers.md
-    cfg.MODEL.LINKER.MIN_SCORE = 0.1  # queries below take no part
-    cfg.MODEL.LINKER.BIRTH_SCORE = 0.3  # an unmatched query above this starts an identity
-    cfg.MODEL.LINKER.MAX_OVERLAP = 1.0  # mask IoU with a better query above which one is left out
-    cfg.MODEL.LINKER.MAX_AGE = 10  # clips an identity survives without a match
-    cfg.MODEL.LINKER.MOMENTUM = 0.5  # weight of the old embedding when an identity is seen again
+    link.MIN_SCORE = 0.1  # queries below take no part
+    link.BIRTH_SCORE = 0.3  # an unmatched query above this starts an identity
+    link.MAX_OVERLAP = 1.0  # mask IoU with a better query above which one is left out
+    link.MAX_AGE = 10  # clips an identity survives without a match
+    link.MOMENTUM = 0.5  # weight of the old embedding when an identity is seen again
 
 
 def _add_contrastive(gvseg: CfgNode) -> None:

@@ -37,7 +37,7 @@ def parts_within(mask: np.ndarray, area: np.ndarray, reach: float) -> np.ndarray
 def without_far_parts(
     clip: TubePrediction, max_gap: float, is_thing: np.ndarray | Sequence[bool] | None = None
 ) -> TubePrediction:
-    """Return one clip's prediction with, in each frame, nothing far from the largest part of a mask.
+    """Return one clip without what lies far from the largest part of a mask in each frame.
 
     Where two objects look alike, a query of one often takes in the other too, though there is
     background between them. What lies farther from the largest part than the gap allows gets the
