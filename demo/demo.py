@@ -124,12 +124,15 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     options = parser.parse_args(arguments)
     if options.task is not None and options.config_file is not None:
         parser.error("--task chooses a bundled model; leave it out beside --config-file")
+    folder = Path("output/demo")
     if options.config_file is None:
         options.task = Task(options.task or Task.VIS)
+        folder /= options.task.value
         paths = [Path(name).resolve() for name in options.input]
         is_bundled_clip = paths == [CLIP] and not options.start
         if is_bundled_clip and not options.exemplars and not options.interactive:
             options.exemplars = list(BUNDLED[options.task].objects)
+    options.output = options.output or folder
     return options
 
 

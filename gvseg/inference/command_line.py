@@ -93,8 +93,8 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     add(
         "--output",
         type=Path,
-        default=Path("output/demo"),
-        help="folder; several inputs have a folder each below it (default: %(default)s)",
+        help="folder; several inputs have a folder each below it (default: output/demo, or a "
+        "folder of it that is named after the task of the bundled model)",
     )
     add(
         "--resume",

@@ -115,6 +115,15 @@ def test_each_task_has_a_bundled_model_for_the_bundled_clip(demo, task):
     demo.check_objects(options, demo.open_input(*options.input, options), settings.task)
 
 
+def test_each_task_has_a_folder_of_its_own(demo, model):
+    folders = [
+        demo.parse_arguments(options).output
+        for options in ([], ["--task", "evs"], model[:2], ["--task", "evs", "--output", "mine"])
+    ]
+    expected = ["output/demo/vis", "output/demo/evs", "output/demo", "mine"]
+    assert [folder.as_posix() for folder in folders] == expected
+
+
 def test_objects_of_the_bundled_clip_are_for_it_and_for_users_who_name_none(demo):
     def objects(*words):
         return demo.parse_arguments(["--task", "evs", *words]).exemplars
