@@ -31,7 +31,7 @@ def read_people() -> dict[str, dict[int, tuple[float, float]]]:
         frames, points = zip(*((mark[0], mark[1:]) for mark in about["marks"]), strict=True)
         hidden = set(about.get("hidden", []))
         people[name] = {
-            frame: tuple(float(np.interp(frame, frames, axis)) for axis in zip(*points, strict=True))
+            frame: tuple(float(np.interp(frame, frames, xs)) for xs in zip(*points, strict=True))
             for frame in range(frames[0], frames[-1] + 1)
             if frame not in hidden
         }
