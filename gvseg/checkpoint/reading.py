@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from gvseg.checkpoint.array_pickle import BufferArray, RecordedArray, load_records
+from gvseg.checkpoint.eight_bits import from_eight_bits
 
 HUGGING_FACE_FILES = ("model.safetensors", "pytorch_model.bin")
 SUFFIXES = (".safetensors", ".pkl", ".pth", ".pt", ".bin")
@@ -73,7 +74,7 @@ def checkpoint_file(path: str | Path) -> Path:
 
 
 def _read_safetensors(path: Path, _: BinaryIO) -> object:
-    return load_file(path)
+    return from_eight_bits(load_file(path))
 
 
 def _read_arrays(_: Path, file: BinaryIO) -> object:

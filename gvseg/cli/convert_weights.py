@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from gvseg.checkpoint import MappingReport, load_tensors, read_as_ours
+from gvseg.checkpoint.eight_bits import from_eight_bits, in_eight_bits
 from gvseg.config import load_config
 from gvseg.modeling.build import build_segmenter
 
@@ -27,7 +28,10 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--config-file", type=Path, help="check the result against the model of this config"
     )
-    parser.add_argument("--half", action="store_true", help="store float32 tensors as float16")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--half", action="store_true", help="store float32 tensors as float16")
+    size.add_argument("--int8", action="store_true", help="store weights in eight bits, with a "
+                      "scale for each row: half of --half, for this project alone")  # fmt: skip
     parser.add_argument("--force", action="store_true", help="overwrite the destination")
     parser.set_defaults(run=run)
 
@@ -48,12 +52,13 @@ def run(args: argparse.Namespace) -> None:
         raise FileExistsError(f"{destination} exists; add --force to overwrite it.")
     tensors, origin = read_as_ours(args.source)
     tensors = {name: _stored(tensor, args.half) for name, tensor in tensors.items()}
+    stored = in_eight_bits(tensors) if args.int8 else tensors
     if args.config_file is not None:
         # No ImageNet weights are wanted below those that are checked.
         overrides = ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", args.source]
         model = build_segmenter(load_config(args.config_file, overrides))
-        load_tensors(model, tensors, MappingReport(args.source, origin))
-    _write(tensors, destination)
+        load_tensors(model, from_eight_bits(stored), MappingReport(args.source, origin))
+    _write(stored, destination)
     logger.info(
         "%s (%s) -> %s: %d tensors, %.1f MB",
         args.source, origin, destination, len(tensors), destination.stat().st_size / 1e6,

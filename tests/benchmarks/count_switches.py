@@ -44,8 +44,14 @@ def read_masks(folder: Path) -> list[list[tuple[int, int, np.ndarray]]]:
     frames = json.loads((folder / "segments.json").read_text())["frames"]
     found = []
     for frame in frames:
-        masks = [(one["identity"], coco_mask.decode(one["segmentation"])) for one in frame["segments"]]
-        found.append([(int(m.sum()), identity, cv2.dilate(m, kernel)) for identity, m in masks])
+        masks = [coco_mask.decode(segment["segmentation"]) for segment in frame["segments"]]
+        identities = [segment["identity"] for segment in frame["segments"]]
+        found.append(
+            [
+                (int(mask.sum()), identity, cv2.dilate(mask, kernel))
+                for identity, mask in zip(identities, masks, strict=True)
+            ]
+        )
     return found
 
 

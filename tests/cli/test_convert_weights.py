@@ -73,6 +73,24 @@ def write_config(folder):
     return path
 
 
+def test_eight_bits_are_read_again_to_a_part_of_the_greatest_in_each_row(official, tmp_path):
+    half, small = tmp_path / "half.safetensors", tmp_path / "small.safetensors"
+    assert main(["convert-weights", str(official), str(half), "--half"]) == 0
+    assert main(["convert-weights", str(official), str(small), "--int8"]) == 0
+    assert small.stat().st_size < 0.7 * half.stat().st_size  # names count in a narrow model
+    expected, read = read_checkpoint(half), read_checkpoint(small)
+    assert read.keys() == expected.keys()
+    for name, tensor in read.items():
+        assert tensor.shape == expected[name].shape
+        if tensor.ndim < 2:
+            assert torch.equal(tensor, expected[name])
+            continue
+        assert tensor.dtype == torch.float32
+        rows, wanted = tensor.flatten(1), expected[name].float().flatten(1)
+        greatest = wanted.abs().amax(1, keepdim=True)
+        assert ((rows - wanted).abs() <= greatest * (1 / 254 + 1e-3)).all(), name
+
+
 @pytest.mark.parametrize("half", [[], ["--half"]])
 def test_weights_that_fit_the_config_are_written(half, tmp_path, caplog):
     source, destination = tmp_path / "source.pth", tmp_path / "ours.safetensors"
