@@ -7,7 +7,8 @@ from gvseg.checkpoint.eight_bits import from_eight_bits, in_eight_bits
 
 def test_rows_have_scales_of_their_own():
     weight = torch.tensor([[127.0, -63.4], [0.254, 0.001], [0.0, 0.0]])
-    stored = in_eight_bits({"a.weight": weight, "a.bias": torch.tensor([0.5]), "n": torch.tensor(7)})
+    bias, number = torch.tensor([0.5]), torch.tensor(7)
+    stored = in_eight_bits({"a.weight": weight, "a.bias": bias, "n": number})
     assert stored["a.weight"].dtype == torch.int8
     assert stored["a.weight"].tolist() == [[127, -63], [127, 0], [0, 0]]
     assert stored["a.bias"].dtype == torch.float16
