@@ -349,6 +349,8 @@ def _add_test(gvseg: CfgNode) -> None:
     # in what its query starts from
     test.MAX_GAP = 0.0  # how far parts of an object (VIS, VPS) may lie from its largest one,
     # in roots of the area of that one; 0: anywhere
+    test.POOL_OVERLAP = 1.0  # mask IoU of queries (VIS, VPS) above which they show one object, and
+    # the best of them has the class probabilities of all; 1: none
     test.MAX_INSTANCES = 100  # best query-class pairs kept in a frame, in the place of
     # detectron2's TEST.DETECTIONS_PER_IMAGE
     test.SCORE_THRESHOLD = 0.0  # instances below are dropped; the demo sets its own

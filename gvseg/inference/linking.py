@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
-import torch
 from scipy.optimize import linear_sum_assignment
-from torch import Tensor
 
 from detectron2.config import CfgNode
 from detectron2.utils.registry import Registry
 
 from gvseg.inference.quasi_dense import QuasiDenseMemory
+from gvseg.inference.repeats import group_repeats, tube_overlaps
 from gvseg.inference.saved_state import State, part, within
 from gvseg.inference.stitching import HierarchicalMemory, OverlapMemory
 from gvseg.inference.track_memory import (
@@ -140,8 +139,9 @@ class TrackLinker:
             takes_part &= self.is_thing[class_probs.argmax(1)]
         candidates = np.flatnonzero(takes_part)
         if self.max_overlap < 1:
-            overlaps = _overlaps(prediction.mask_logits[0], candidates)
-            candidates = candidates[_distinct(overlaps, scores[candidates], self.max_overlap)]
+            overlaps = tube_overlaps(prediction.mask_logits[0], candidates)
+            leaders = group_repeats(overlaps, scores[candidates], self.max_overlap)
+            candidates = candidates[np.unique(leaders)]
 
         identities = np.full(len(scores), NOT_TRACKED, dtype=np.int64)
         tracks, matched = self._match([cue[candidates] for cue in cues])
@@ -181,26 +181,6 @@ class TrackLinker:
         self._ages = np.concatenate([self._ages, np.zeros(num_born, dtype=np.int64)])
         self.memory.start(seen)
         return ids
-
-
-def _overlaps(mask_logits: Tensor, queries: np.ndarray) -> np.ndarray:
-    """Return the IoU of the tubes of some queries with one another, (M, M)."""
-    masks = (mask_logits[torch.as_tensor(queries, device=mask_logits.device)] > 0).flatten(1)
-    masks = masks.float()
-    common = masks @ masks.T
-    areas = masks.sum(1)
-    union = areas[:, None] + areas - common
-    (overlaps,) = to_host(common / union.clamp_min(1))
-    return overlaps
-
-
-def _distinct(overlaps: np.ndarray, scores: np.ndarray, max_overlap: float) -> np.ndarray:
-    """Return, in order, the positions of those that no better one of those kept overlaps."""
-    kept: list[int] = []
-    for position in np.argsort(-scores, kind="stable"):
-        if not (overlaps[position, kept] > max_overlap).any():
-            kept.append(int(position))
-    return np.array(sorted(kept), dtype=np.intp)
 
 
 @LINKERS.register()

@@ -33,6 +33,7 @@ class RunnerSettings:
     label_set: int = 0  # of a model that has several
     overlap: int = 0  # frames that a window shares with the one before
     max_gap: float = 0.0  # between parts of an object, see `without_far_parts`; 0: any
+    pool_overlap: float = 1.0  # of queries that show one object, see `pool_repeats`; 1: none
 
     @classmethod
     def from_config(cls, cfg: CfgNode, dataset_name: str | None = None) -> RunnerSettings:
@@ -66,6 +67,11 @@ class RunnerSettings:
                 f"MODEL.GVSEG.TEST.MAX_GAP is {test.MAX_GAP}; give a number above 0, or 0 for "
                 "objects whose parts may lie anywhere."
             )
+        if not 0 <= test.POOL_OVERLAP <= 1:
+            raise ValueError(
+                f"MODEL.GVSEG.TEST.POOL_OVERLAP is {test.POOL_OVERLAP}; give an IoU of masks, 0 to "
+                "1, or 1 for queries that stay as they are."
+            )
         former = cfg.MODEL.MASK_FORMER.TEST
         if dataset_name is None:
             dataset_name = next(iter(cfg.DATASETS.TEST), "")
@@ -89,4 +95,5 @@ class RunnerSettings:
             label_set=label_set,
             overlap=test.OVERLAP,
             max_gap=test.MAX_GAP,
+            pool_overlap=test.POOL_OVERLAP,
         )

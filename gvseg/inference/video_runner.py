@@ -29,6 +29,7 @@ from gvseg.inference.postprocess import (
     panoptic_segments,
     semantic_segments,
 )
+from gvseg.inference.repeats import pool_repeats
 from gvseg.inference.runner_settings import RunnerSettings
 from gvseg.inference.saved_state import State
 from gvseg.inference.sources import Frame
@@ -304,6 +305,8 @@ class VideoRunner:
             clip = prediction.clip(start // num_frames)
             if self.settings.max_gap > 0 and self.settings.task.has_instances:
                 clip = without_far_parts(clip, self.settings.max_gap, self.is_thing)
+            if self.settings.pool_overlap < 1 and self.settings.task.has_instances:
+                clip = pool_repeats(clip, self.settings.pool_overlap, self.is_thing)
             identities = self._identities(clip)
             frames += [
                 FrameLogits(

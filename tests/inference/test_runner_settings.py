@@ -53,6 +53,7 @@ def test_precision_of_training_is_not_that_of_inference():
             "set MODEL.GVSEG.TEST.OVERLAP to 0",
         ),
         ({"MODEL__GVSEG__TEST__MAX_GAP": -0.1}, "MAX_GAP is -0.1; give a number above 0"),
+        ({"MODEL__GVSEG__TEST__POOL_OVERLAP": 1.5}, "POOL_OVERLAP is 1.5; give an IoU of masks"),
         ({"MODEL__GVSEG__TEST__PRECISION": "int8"}, "MODEL.GVSEG.TEST.PRECISION is 'int8'"),
         ({"MODEL__GVSEG__TASK": "vos"}, "TASK is 'vos'"),
     ],
