@@ -105,7 +105,7 @@ def test_defaults_are_the_bundled_clip_and_model_of_instances(demo):
     assert cfg.MODEL.GVSEG.TEST.SCORE_THRESHOLD == cfg.MODEL.LINKER.BIRTH_SCORE == 0.5
 
 
-@pytest.mark.parametrize("task", ["vis", "vss", "evs"])
+@pytest.mark.parametrize("task", ["vis", "vss", "vps", "evs"])
 def test_each_task_has_a_bundled_model_for_the_bundled_clip(demo, task):
     options = demo.parse_arguments(["--task", task])
     cfg = demo.build_config(options)

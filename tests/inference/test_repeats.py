@@ -109,4 +109,4 @@ def test_object_that_no_query_is_sure_of_is_found(overlap, expected):
         likely = segments.scores > 0.5
         assert segments.ids[likely].tolist() == expected
         # The other factor is the mean probability of the mask.
-        assert segments.scores[likely] == pytest.approx(0.9 * 0.88, abs=0.03)
+        assert segments.scores[likely] == pytest.approx(0.9 * 0.88, abs=0.06)
