@@ -4,7 +4,7 @@
 # VENV         the environment; one that exists is used as it is
 # DETECTRON2   where detectron2 comes from: auto, github or pypi
 # TORCH_INDEX  package index for torch and torchvision, such as one with CPU builds
-# TASK         which bundled model the demo runs: vis, vss or evs
+# TASK         which bundled model the demo runs: vis, vss, vps or evs
 # OUTPUT       where the demo writes
 # PYTEST_ARGS  more arguments for pytest
 
@@ -24,7 +24,7 @@ INSTALL_INPUTS := setup.py pyproject.toml constraints.txt tools/install.py tools
 .PHONY: help install reinstall demo test synthetic-data lint format clean distclean
 
 help:
-	@echo "make demo       segment the bundled clip, result in $(OUTPUT); with TASK=vss or TASK=evs by another model"
+	@echo "make demo       segment the bundled clip, result in $(OUTPUT); TASK=vss, vps or evs: by another model"
 	@echo "make test       run the tests"
 	@echo "make synthetic-data  write small made-up videos that configs/quick trains on"
 	@echo "make lint       run every check of the sources"

@@ -76,6 +76,10 @@ BUNDLED = {
         ROOT / "configs/camvid/gvseg_effnet_lite0.yaml",
         ROOT / "demo/data/gvseg_camvid_effnet_lite0.safetensors",
     ),
+    Task.VPS: BundledModel(
+        ROOT / "configs/camvid/vps_demo.yaml",
+        ROOT / "demo/data/gvseg_camvid_vps_effnet_lite0.safetensors",
+    ),
     Task.EVS: BundledModel(
         ROOT / "configs/coco128/gvseg_evs_effnet_lite0.yaml",
         ROOT / "demo/data/gvseg_coco128_evs_effnet_lite0.safetensors",
