@@ -97,6 +97,6 @@ register(
         load_records=load_records,
         read_labels=read_labels,
         metrics=("pq/coco", "stq/vipseg"),
-        submission=get_benchmark("coco_stuff21_val").submission,
+        submission="vipseg",
     )
 )
