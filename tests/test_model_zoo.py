@@ -49,7 +49,8 @@ def test_bundled_models_are_small_and_none_is_stored_in_single_precision():
                 for name in tensors.keys()  # noqa: SIM118
                 if tensors.get_slice(name).get_dtype() == "F32"
             }
-        assert all(len(shape) == 1 for shape in shapes.values()), "but the scales of rows of int8"
+        # Of weights in eight bits, each row has a scale in single precision.
+        assert all(len(shape) == 1 for shape in shapes.values()), path
         assert all(name.endswith("::scale") for name in shapes), path
 
 

@@ -139,7 +139,7 @@ class TrackLinker:
             takes_part &= self.is_thing[class_probs.argmax(1)]
         candidates = np.flatnonzero(takes_part)
         if self.max_overlap < 1:
-            overlaps = tube_overlaps(prediction.mask_logits[0], candidates)
+            overlaps = tube_overlaps(prediction, candidates)
             leaders = group_repeats(overlaps, scores[candidates], self.max_overlap)
             candidates = candidates[np.unique(leaders)]
 

@@ -18,8 +18,6 @@ from gvseg.inference.transfer import to_host
 from gvseg.modeling.padding import image_size, in_frame
 from gvseg.structures import TubePrediction
 
-_MIN_SCORE = 0.1  # masks of queries that are less likely objects stay as they are
-
 
 def parts_within(mask: np.ndarray, area: np.ndarray, reach: float) -> np.ndarray:
     """Return the connected parts of a mask that come within reach of an area, (h, w) bool.
@@ -35,7 +33,11 @@ def parts_within(mask: np.ndarray, area: np.ndarray, reach: float) -> np.ndarray
 
 
 def without_far_parts(
-    clip: TubePrediction, max_gap: float, is_thing: np.ndarray | Sequence[bool] | None = None
+    clip: TubePrediction,
+    max_gap: float,
+    is_thing: np.ndarray | Sequence[bool] | None = None,
+    *,
+    min_score: float = 0.1,
 ) -> TubePrediction:
     """Return one clip without what lies far from the largest part of a mask in each frame.
 
@@ -48,6 +50,7 @@ def without_far_parts(
         clip: of one clip; queries of stuff and those that are hardly objects stay as they are.
         max_gap: between parts, in sizes of the largest one, the root of its area.
         is_thing: (K,) which classes are objects; all of them where not given.
+        min_score: queries whose best class probability is below are hardly objects.
     """
     probs = clip.class_logits[0].float().softmax(-1)[:, :-1]
     scores, classes = probs.max(-1)
@@ -55,7 +58,7 @@ def without_far_parts(
     if clip.frame_sizes is not None:
         is_shown &= in_frame(clip.frame_sizes[0], image_size(is_shown))
     scores_on_host, classes_on_host, masks = to_host(scores, classes, is_shown)
-    is_object = scores_on_host >= _MIN_SCORE
+    is_object = scores_on_host >= min_score
     if is_thing is not None:
         is_object &= np.asarray(is_thing)[classes_on_host]
     is_far = np.zeros_like(masks)

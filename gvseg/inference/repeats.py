@@ -10,23 +10,26 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from gvseg.inference.transfer import to_host
+from gvseg.modeling.padding import image_size, in_frame
 from gvseg.structures import TubePrediction
 
-_MIN_SCORE = 0.01  # queries that are less likely objects have next to nothing to give
+LEAST_SCORE = 0.01  # queries that are less likely objects have next to nothing to pool
 
 
-def tube_overlaps(mask_logits: Tensor, queries: np.ndarray) -> np.ndarray:
-    """Return the IoU of the tubes of M queries with one another, (M, M) float32.
+def tube_overlaps(clip: TubePrediction, queries: np.ndarray) -> np.ndarray:
+    """Return the IoU of the tubes of M queries with one another within the frame, (M, M) float32.
 
     Args:
-        mask_logits: (Q, T, h, w).
+        clip: of one clip.
         queries: (M,) positions.
     """
-    masks = (mask_logits[torch.as_tensor(queries, device=mask_logits.device)] > 0).flatten(1)
-    masks = masks.float()
+    logits = clip.mask_logits[0]
+    is_shown = logits[torch.as_tensor(queries, device=logits.device)] > 0
+    if clip.frame_sizes is not None:
+        is_shown &= in_frame(clip.frame_sizes[0], image_size(is_shown))
+    masks = is_shown.flatten(1).float()
     common = masks @ masks.T
     areas = masks.sum(1)
     union = areas[:, None] + areas - common
@@ -63,8 +66,9 @@ def pool_repeats(
 
     One query alone is matched to an object in training, so where several show the same one, that
     each is the match are events of which no two happen together, and the probability that there is
-    an object is the sum of theirs. Neighbouring cells often share an object out so that none of
-    them seems to show any. The others of a group then show no object. Of our own, in no paper.
+    an object is the sum of theirs. Neighbouring cells often all show an object and share its
+    probability out, so that none of them seems to show any. The others of a group then show no
+    object. Of our own, in no paper.
 
     Args:
         clip: of one clip; queries of stuff stay as they are.
@@ -76,9 +80,9 @@ def pool_repeats(
     num_classes = on_host.shape[1] - 1
     things = np.arange(num_classes) if is_thing is None else np.flatnonzero(np.asarray(is_thing))
     scores = on_host[:, things].sum(1)
-    is_object = np.isin(on_host[:, :-1].argmax(1), things) & (scores >= _MIN_SCORE)
+    is_object = np.isin(on_host[:, :-1].argmax(1), things) & (scores >= LEAST_SCORE)
     queries = np.flatnonzero(is_object)
-    overlaps = tube_overlaps(clip.mask_logits[0], queries)
+    overlaps = tube_overlaps(clip, queries)
     leaders = queries[group_repeats(overlaps, scores[queries], max_overlap)]
     pooled = on_host.copy()
     for leader in np.unique(leaders):
@@ -86,8 +90,12 @@ def pool_repeats(
         if len(members) == 1:
             continue
         pooled[members] = np.eye(num_classes + 1)[num_classes]
-        total = on_host[members].sum(0)[:-1]
-        pooled[leader, :-1] = total / max(total.sum(), 1)
-        pooled[leader, -1] = max(1 - total.sum(), 0)
+        total = on_host[np.ix_(members, things)].sum(0)
+        rest = np.delete(on_host[leader], things)  # stuff and no object keep their ratio
+        likely = min(total.sum(), 1)
+        pooled[leader] = 0
+        pooled[leader, things] = total * (likely / total.sum())
+        is_rest = np.isin(np.arange(num_classes + 1), things, invert=True)
+        pooled[leader, is_rest] = rest * ((1 - likely) / max(rest.sum(), 1e-12))
     logits = torch.from_numpy(pooled).to(clip.class_logits.device).clamp_min(1e-9).log()
     return replace(clip, class_logits=logits.to(clip.class_logits.dtype)[None])

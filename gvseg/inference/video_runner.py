@@ -29,7 +29,7 @@ from gvseg.inference.postprocess import (
     panoptic_segments,
     semantic_segments,
 )
-from gvseg.inference.repeats import pool_repeats
+from gvseg.inference.repeats import LEAST_SCORE, pool_repeats
 from gvseg.inference.runner_settings import RunnerSettings
 from gvseg.inference.saved_state import State
 from gvseg.inference.sources import Frame
@@ -303,10 +303,8 @@ class VideoRunner:
         frames = []
         for start in range(0, len(window), num_frames):
             clip = prediction.clip(start // num_frames)
-            if self.settings.max_gap > 0 and self.settings.task.has_instances:
-                clip = without_far_parts(clip, self.settings.max_gap, self.is_thing)
-            if self.settings.pool_overlap < 1 and self.settings.task.has_instances:
-                clip = pool_repeats(clip, self.settings.pool_overlap, self.is_thing)
+            if self.settings.task.has_instances:
+                clip = self._told_apart(clip)
             identities = self._identities(clip)
             frames += [
                 FrameLogits(
@@ -319,6 +317,15 @@ class VideoRunner:
                 for t, frame in enumerate(window[start : start + num_frames])
             ]
         return frames
+
+    def _told_apart(self, clip: TubePrediction) -> TubePrediction:
+        """Return a clip whose queries keep to one object, and of which one shows each."""
+        settings = self.settings
+        pools = settings.pool_overlap < 1
+        if settings.max_gap > 0:
+            min_score = LEAST_SCORE if pools else 0.1
+            clip = without_far_parts(clip, settings.max_gap, self.is_thing, min_score=min_score)
+        return pool_repeats(clip, settings.pool_overlap, self.is_thing) if pools else clip
 
     def _identities(self, clip: TubePrediction) -> np.ndarray:
         if self.linker is None:
