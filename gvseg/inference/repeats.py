@@ -75,8 +75,7 @@ def pool_repeats(
         max_overlap: IoU of the tubes of two queries above which they show the same object.
         is_thing: (K,) which classes are objects; all of them where not given.
     """
-    probs = clip.class_logits[0].double().softmax(-1)
-    (on_host,) = to_host(probs)
+    (on_host,) = to_host(clip.class_logits[0].float().softmax(-1))
     num_classes = on_host.shape[1] - 1
     things = np.arange(num_classes) if is_thing is None else np.flatnonzero(np.asarray(is_thing))
     scores = on_host[:, things].sum(1)
@@ -97,5 +96,5 @@ def pool_repeats(
         pooled[leader, things] = total * (likely / total.sum())
         is_rest = np.isin(np.arange(num_classes + 1), things, invert=True)
         pooled[leader, is_rest] = rest * ((1 - likely) / max(rest.sum(), 1e-12))
-    logits = torch.from_numpy(pooled).to(clip.class_logits.device).clamp_min(1e-9).log()
-    return replace(clip, class_logits=logits.to(clip.class_logits.dtype)[None])
+    logits = torch.from_numpy(pooled).clamp_min(1e-9).log()
+    return replace(clip, class_logits=logits.to(clip.class_logits)[None])
