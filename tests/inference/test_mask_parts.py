@@ -58,6 +58,14 @@ def test_stuff_and_what_is_hardly_an_object_stay_as_they_are():
     assert without_far_parts(nothing, 0.5).mask_logits.equal(nothing.mask_logits)
 
 
+def test_least_score_says_what_is_hardly_an_object():
+    mask = squares((0, 0), side=6) | squares((0, 20))
+    unlikely = predict([[mask]], [2], 3.5)  # 0.03 each for the other two classes
+    assert shown(without_far_parts(unlikely, 0.5))[0, 0].sum() == mask.sum()
+    kept = shown(without_far_parts(unlikely, 0.5, min_score=0.01))
+    np.testing.assert_array_equal(kept[0, 0], squares((0, 0), side=6))
+
+
 def test_what_is_outside_stays_as_it_is():
     prediction = predict([[squares((0, 0), side=6) | squares((0, 20))]], [PERSON])
     before = prediction.mask_logits.clone()
