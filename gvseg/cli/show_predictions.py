@@ -13,6 +13,7 @@ from gvseg.cli.registered import add_config_file, register_projects
 from gvseg.data.benchmark import Benchmark, Record, annotated_frames, datasets_root, get_benchmark
 from gvseg.data.contact_sheet import Row, draw_annotations, lay_out
 from gvseg.data.frames import read_frame
+from gvseg.data.panoptic_image import NUM_RGB_VALUES
 from gvseg.data.segments import FrameLabels
 from gvseg.evaluation.ground_truth import load_truth
 from gvseg.evaluation.submissions import submission_format
@@ -110,4 +111,6 @@ def _sure(segments: FrameSegments, threshold: float) -> FrameSegments:
 
 
 def _as_labels(segments: FrameSegments) -> FrameLabels:
+    # Readers of images lift identities above those of stuff; what is written is the lower part.
+    segments = replace(segments, ids=segments.ids % NUM_RGB_VALUES)
     return FrameLabels(segments, np.zeros(len(segments), dtype=bool), np.zeros(len(segments)))

@@ -1,3 +1,4 @@
+import json
 import shutil
 from pathlib import Path
 
@@ -5,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gvseg.cli import main
+from gvseg.cli import main, show_predictions
 from tests.data.checks.made_up_sets import write_set
+from tests.evaluation.submissions.made_up import make, perfect
 
 DATASET = "davis2017_train"
 TITLE, LINE = 44, 22  # pixels of the heading and of a line of text
@@ -63,6 +65,26 @@ def test_more_frames_take_more_rows_and_all_are_enough(predictions: Path):
         with Image.open(predictions.parent / "new" / "sheet.png") as sheet:
             heights.append(sheet.height)
     assert heights[0] < heights[1] <= heights[2]
+
+
+def test_identities_are_the_numbers_that_were_written(tmp_path: Path, monkeypatch):
+    made = make(tmp_path, "vipseg_val", num_videos=1)
+    predictions = made.submit(tmp_path / "predictions", perfect)
+    seen: list[int] = []
+
+    def draw(frame, labels, benchmark):
+        seen.extend(labels.segments.ids.tolist())
+        return frame
+
+    monkeypatch.setattr(show_predictions, "draw_annotations", draw)
+    arguments = ["--root", str(tmp_path), "--pred", str(predictions), "--frames", "1"]
+    arguments += ["--output", str(tmp_path / "sheet.png")]
+    assert main(["show-predictions", made.dataset_name, *arguments]) == 0
+    (written,) = json.loads((predictions / "pred.json").read_text())["annotations"]
+    numbers = {part["id"] for frame in written["annotations"] for part in frame["segments_info"]}
+    num_predicted = len(seen) // 2
+    assert num_predicted > 1
+    assert set(seen[num_predicted:]) <= numbers
 
 
 @pytest.mark.parametrize(
