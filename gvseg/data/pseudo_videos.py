@@ -65,14 +65,18 @@ def write_video(folder: Path, name: str, clip: Clip, benchmark: Benchmark) -> No
         name: of the video.
         clip: with labels.
         benchmark: whose classes and task they are of.
+
+    Raises:
+        ValueError: a frame with labels that no label image can hold, see `label_values`.
     """
+    # All of it first, so that a class table that cannot be written leaves no files.
+    images = [label_values(labels, benchmark.classes, benchmark.task) for labels in clip.labels]
     frames, masks = folder / "frames" / name, folder / "masks" / name
     frames.mkdir(parents=True)
     masks.mkdir(parents=True)
-    for index, (frame, labels) in enumerate(zip(clip.frames, clip.labels, strict=True)):
+    for index, (frame, values) in enumerate(zip(clip.frames, images, strict=True)):
         with whole_file(frames / f"{index:05d}.jpg") as unfinished:
             Image.fromarray(frame).save(unfinished, format="JPEG", quality=JPEG_QUALITY)
-        values = label_values(labels, benchmark.classes, benchmark.task)
         write_rgb_values(masks / f"{index:05d}.png", values)
 
 

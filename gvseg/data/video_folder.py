@@ -122,9 +122,11 @@ def label_values(labels: FrameLabels, classes: ClassTable, task: Task) -> np.nda
         ValueError: there are more objects than numbers, or ids that leave no value for them.
     """
     segments = labels.segments
-    if task.has_instances and len(classes) > 1 and 0 in classes.ids:
+    counts_things_from_zero = 0 in classes.ids and classes.is_thing[classes.index_of_id[0]]
+    if task.has_instances and len(classes) > 1 and counts_things_from_zero:
         raise ValueError(
-            f"The class table {classes.name} has id 0, under which label images number no objects."
+            f"The class table {classes.name} has things of id 0, under which label images number "
+            "no objects."
         )
     if len(segments) >= OBJECTS_PER_CLASS:
         raise ValueError(f"{len(segments)} objects in a frame; label images number up to 999.")

@@ -1,14 +1,17 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from gvseg.data.class_table import ClassTable
 from gvseg.data.custom import class_table_of
 from gvseg.data.panoptic_image import write_rgb_values
 from gvseg.data.problems import AnnotationError, Problem
 from gvseg.data.segments import FrameLabels
-from gvseg.data.video_folder import load_folders, read_exemplars, read_labels
+from gvseg.data.video_folder import label_values, load_folders, read_exemplars, read_labels
+from gvseg.structures import FrameSegments
 from gvseg.tasks import Task
 
 SIZE = (12, 16)
@@ -183,3 +186,40 @@ def test_objects_are_pointed_out_where_they_first_appear(tmp_path: Path, kind: s
         (9, 2),
     ]
     assert {exemplar.kind for exemplar in exemplars} == {kind}
+
+
+ZERO = ClassTable(
+    name="from zero",
+    source="",
+    ids=(0, 1, 2),
+    names=("sky", "cat", "dog"),
+    is_thing=(False, True, True),
+    colors=((0, 0, 0),) * 3,
+    void_ids=(7,),
+)
+
+
+def frame_labels(index_map: np.ndarray, classes: list[int]) -> FrameLabels:
+    segments = FrameSegments(
+        frame_index=0,
+        ids=np.arange(1, len(classes) + 1),
+        classes=np.array(classes),
+        scores=np.ones(len(classes), dtype=np.float32),
+        index_map=index_map.astype(np.int16),
+    )
+    return FrameLabels(segments, np.zeros(len(classes), dtype=bool), np.ones(len(classes)))
+
+
+def test_stuff_of_id_0_is_told_from_what_has_no_label(tmp_path: Path):
+    labels = frame_labels(stripes(-1, 0, 1, 2), [0, 1, 1])
+    values = label_values(labels, ZERO, Task.VPS)
+    np.testing.assert_array_equal(values, stripes(7, 0, 1002, 1003))
+    again = labels_of(values, tmp_path, "RGB", classes=ZERO, task=Task.VPS)
+    np.testing.assert_array_equal(again.segments.index_map, labels.segments.index_map)
+    assert again.segments.classes.tolist() == [0, 1, 1]
+
+
+def test_things_of_id_0_cannot_be_numbered():
+    things_first = replace(ZERO, is_thing=(True, True, False))
+    with pytest.raises(ValueError, match="from zero has things of id 0"):
+        label_values(frame_labels(stripes(0, 1), [0, 2]), things_first, Task.VPS)

@@ -155,3 +155,22 @@ def test_object_that_no_query_is_sure_of_is_found(overlap, expected):
         likely = segments.scores > 0.5
         assert segments.ids[likely].tolist() == expected
         assert (segments.scores[likely] > 0.7).all()  # of 0.9, less what the mask is unsure of
+
+
+class SharedAmongUnlikely(SharedAmongCells):
+    """A model of which nine queries show one object, each with a far part as some others have."""
+
+    def segment_clip(self, frames, requests=()):
+        far = squares((1, 20), side=5), squares((9, 20), side=5)
+        return predict([[0.09, 0, 0, 0.91]] * 9, [LEFT | far[query % 2] for query in range(9)])
+
+
+@pytest.mark.parametrize(("gap", "expected"), [(0.0, []), (0.1, [1])])
+def test_far_parts_of_unlikely_queries_go_before_these_are_compared(gap, expected):
+    cfg = make_config(MODEL__GVSEG__TEST__POOL_OVERLAP=0.5, MODEL__GVSEG__TEST__MAX_GAP=gap,
+                      MODEL__LINKER__NAME="QuerySimilarityLinker", INPUT__MIN_SIZE_TEST=0,
+                      MODEL__GVSEG__TEST__WINDOW=1, MODEL__LINKER__BIRTH_SCORE=0.5)  # fmt: skip
+    frames = [np.zeros((96, 128, 3), dtype=np.uint8)]
+    settings, linker = RunnerSettings.from_config(cfg), build_linker(cfg)
+    (segments,) = segment_video(SharedAmongUnlikely(), ArraySource(frames), settings, linker=linker)
+    assert segments.ids[segments.scores > 0.5].tolist() == expected
