@@ -7,6 +7,7 @@ better than each of them (Izmailov et al., Averaging Weights Leads to Wider Opti
 from __future__ import annotations
 
 import logging
+from collections.abc import Container
 from pathlib import Path
 
 import torch
@@ -45,7 +46,9 @@ def averaged_iterations(cfg: CfgNode) -> range:
     return iterations
 
 
-def average_checkpoints(folder: Path, iterations: range) -> dict[str, Tensor]:
+def average_checkpoints(
+    folder: Path, iterations: range, remembered: Container[str] = ()
+) -> dict[str, Tensor]:
     """Return the mean of the weights after some iterations, summed in double precision.
 
     What is no floating-point number, such as a count of batches, is that of the last.
@@ -53,6 +56,7 @@ def average_checkpoints(folder: Path, iterations: range) -> dict[str, Tensor]:
     Args:
         folder: the OUTPUT_DIR of the training.
         iterations: done when a checkpoint was written.
+        remembered: names of what is no weight, from `remembered_buffers`; that of the last too.
 
     Raises:
         FileNotFoundError: a checkpoint is missing.
@@ -61,12 +65,22 @@ def average_checkpoints(folder: Path, iterations: range) -> dict[str, Tensor]:
     for iteration in iterations:
         weights = read_checkpoint(folder / f"model_{iteration - 1:07d}.pth")
         for name, tensor in weights.items():
-            is_number = tensor.is_floating_point()
-            total[name] = total.get(name, 0) + tensor.double() if is_number else tensor
+            is_mean = tensor.is_floating_point() and name not in remembered
+            total[name] = total.get(name, 0) + tensor.double() if is_mean else tensor
     return {
-        name: (tensor / len(iterations)).float() if tensor.is_floating_point() else tensor
+        name: (tensor / len(iterations)).float() if tensor.dtype == torch.float64 else tensor
         for name, tensor in total.items()
     }
+
+
+def remembered_buffers(model: nn.Module) -> set[str]:
+    """Return the names of what a model remembers of its training beside its weights.
+
+    That is the memory of classes, whose mean would be too short where a class was seen late, and
+    the queues of contrastive learning; not the running statistics of norms.
+    """
+    names = (name for name, _ in model.named_buffers())
+    return {name for name in names if not name.rpartition(".")[2].startswith("running_")}
 
 
 class AverageCheckpoints(HookBase):
@@ -90,7 +104,9 @@ class AverageCheckpoints(HookBase):
         path = self.folder / AVERAGE
         if comm.is_main_process():
             with whole_file(path) as unfinished:
-                torch.save({"model": average_checkpoints(self.folder, self.iterations)}, unfinished)
+                remembered = remembered_buffers(self.model)
+                average = average_checkpoints(self.folder, self.iterations, remembered)
+                torch.save({"model": average}, unfinished)
             logger.info(
                 "%s: the mean of %d checkpoints, from iteration %d on",
                 path, len(self.iterations), self.iterations[0],

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gvseg.inference.exemplar_store import ExemplarStore
 from gvseg.inference.saved_state import State, part, within
-from gvseg.inference.whereabouts import Whereabouts, exemplar_area
+from gvseg.inference.whereabouts import Whereabouts, exemplar_area, put_masks_in
 from gvseg.modeling.look_prior import looks_of_masks
 from gvseg.modeling.padding import image_size, in_frame
 from gvseg.modeling.requests import ClipRequest
@@ -87,17 +88,18 @@ class ExemplarTracker:
         self.min_score = min_score
         self.num_points = num_points
         self.whereabouts = Whereabouts(max_jump)
-        self.clear()
+        self.exemplars = ExemplarStore()
+        self.reset()
 
     def clear(self) -> None:
         """Forget all objects."""
-        self.exemplars: list[Exemplar] = []
+        self.exemplars.clear()
         self.reset()
 
     def reset(self) -> None:
         """Begin another video; objects are looked for when their frames come."""
         self._known: dict[int, _Known] = {}
-        self._waiting = list(self.exemplars)  # whose frames have not come
+        self.exemplars.reset()
         self._num_read = 0  # frames from the beginning of the video to the latest window's end
         self._asked: list[_Asked] = []
         self._shown: list[Exemplar] = []  # of the latest window, in pixels and frames of it
@@ -125,8 +127,7 @@ class ExemplarTracker:
                 f"Object {exemplar.object_id} is pointed out in frame {exemplar.frame_index}, "
                 f"which is segmented already; frames from {self._num_read} on are still to come."
             )
-        self.exemplars.append(exemplar)
-        self._waiting.append(exemplar)
+        self.exemplars.add(exemplar)
 
     def remove(self, object_id: int) -> None:
         """Stop looking for an object.
@@ -134,18 +135,15 @@ class ExemplarTracker:
         Raises:
             ValueError: there is none of this identity.
         """
-        if all(exemplar.object_id != object_id for exemplar in self.exemplars):
-            known = ", ".join(map(str, sorted({e.object_id for e in self.exemplars}))) or "none"
-            raise ValueError(f"There is no object {object_id} to remove; known are {known}.")
-        self.exemplars = [e for e in self.exemplars if e.object_id != object_id]
-        self._waiting = [e for e in self._waiting if e.object_id != object_id]
+        self.exemplars.remove(object_id)
         self._known.pop(object_id, None)
         self.whereabouts.forget(object_id)
 
     def warn_of_waiting(self) -> None:
         """At the end of a video, log which exemplars are in frames that it did not have."""
-        if self._waiting and self._num_read:
-            missed = [f"object {e.object_id} in frame {e.frame_index}" for e in self._waiting]
+        waiting = self.exemplars.waiting
+        if waiting and self._num_read:
+            missed = [f"object {e.object_id} in frame {e.frame_index}" for e in waiting]
             logger.warning(
                 "Objects were pointed out in frames that the video did not have: %s. Its last "
                 "frame was %d.",
@@ -158,8 +156,7 @@ class ExemplarTracker:
         Args:
             found: identities of those that were.
         """
-        looked_for = {e.object_id for e in self.exemplars} - {e.object_id for e in self._waiting}
-        if lost := sorted(looked_for - found):
+        if lost := sorted(self.exemplars.used_ids - found):
             logger.warning(
                 "Pointed out but found in no frame: %s. MODEL.GVSEG.TEST.EXEMPLAR.MIN_SCORE is %g; "
                 "below it less likely ones are shown.",
@@ -176,11 +173,7 @@ class ExemplarTracker:
             for name, value in vars(entry).items():
                 if value is not None:
                     state[f"known.{object_id}.{name}"] = value.cpu().numpy()
-        for index, exemplar in enumerate(self.exemplars):
-            is_waiting = any(exemplar is waiting for waiting in self._waiting)
-            about = np.array([exemplar.object_id, exemplar.frame_index, is_waiting])
-            state[f"exemplar.{index}"] = about
-            state[f"exemplar.{index}.{exemplar.kind}"] = getattr(exemplar, exemplar.kind)
+        state |= within("exemplars", self.exemplars.state())
         return state | within("whereabouts", self.whereabouts.state())
 
     def restore(self, state: State, device: torch.device) -> None:
@@ -198,12 +191,7 @@ class ExemplarTracker:
                 **{name: torch.from_numpy(array).to(device) for name, array in entry.items()}
             )
         self.whereabouts.restore(part(state, "whereabouts"))
-        while (about := state.get(name := f"exemplar.{len(self.exemplars)}")) is not None:
-            object_id, frame_index, is_waiting = about.tolist()
-            exemplar = Exemplar(object_id, frame_index, **part(state, name))
-            self.exemplars.append(exemplar)
-            if is_waiting:
-                self._waiting.append(exemplar)
+        self.exemplars.restore(part(state, "exemplars"))
 
     def ask(
         self,
@@ -227,7 +215,6 @@ class ExemplarTracker:
             replace(to_network(exemplar), frame_index=position)
             for (_, position), exemplar in new.items()
         ]
-        self._waiting = [e for e in self._waiting if e.frame_index not in frame_indices]
         self._num_read = frame_indices[-1] + 1
         again = {object_id for object_id, _ in new}
         kept = [object_id for object_id in self._known if object_id not in again]
@@ -253,8 +240,7 @@ class ExemplarTracker:
         position_of = {index: position for position, index in enumerate(frame_indices)}
         return {
             (exemplar.object_id, position_of[exemplar.frame_index]): exemplar
-            for exemplar in self._waiting
-            if exemplar.frame_index in position_of
+            for exemplar in self.exemplars.take(frame_indices)
         }
 
     def visible(self, position: int, scores: np.ndarray) -> np.ndarray:
@@ -287,27 +273,28 @@ class ExemplarTracker:
             position: of the frame in the window, 0..T-1.
             frame_size: (2,) rows and columns of the logits that it takes; all by default.
         """
-        wanted = [exemplar.object_id for exemplar in self.exemplars]
+        wanted = list(self.exemplars.object_ids)
         standing = self._standing(position)
         standing = standing[np.isin(self.identities[standing], wanted)]  # some may be removed
+        shown = [exemplar for exemplar in self._shown if exemplar.frame_index == position]
+        of_query = np.where(np.isin(np.arange(len(scores)), standing), self.identities, 0)
+        mask_logits, is_given = put_masks_in(mask_logits, of_query, shown, self._size)
         if not self.whereabouts.is_limited or not len(standing):
             return mask_logits
-        for exemplar in self._shown:
-            if exemplar.frame_index == position:
-                area = exemplar_area(exemplar, self._size, image_size(mask_logits))
-                self.whereabouts.point_out(exemplar.object_id, area)
+        for exemplar in shown:
+            area = exemplar_area(exemplar, self._size, image_size(mask_logits))
+            self.whereabouts.point_out(exemplar.object_id, area)
         apart = self.whereabouts.tell_apart(
             mask_logits[standing],
             self.identities[standing],
-            is_there=scores[standing] >= self.min_score,
+            is_there=(scores[standing] >= self.min_score) | is_given[standing],
             frame_size=frame_size,
         )
         return mask_logits.index_copy(0, torch.from_numpy(standing).to(apart.device), apart)
 
     def given(self, frame_index: int) -> dict[int, np.ndarray]:
-        """Return the masks that were given for a frame of the video, by identity."""
-        last = {e.object_id: e.mask for e in self.exemplars if e.frame_index == frame_index}
-        return {object_id: mask for object_id, mask in last.items() if mask is not None}
+        """Return the masks that were given for a frame of the latest window, by identity."""
+        return self.exemplars.masks(frame_index)
 
     @torch.inference_mode()
     def take_in(
@@ -323,7 +310,7 @@ class ExemplarTracker:
         """
         if not self._asked:
             return
-        wanted = {exemplar.object_id for exemplar in self.exemplars}
+        wanted = self.exemplars.object_ids
         objects, features = prediction.objects[0], prediction.features
         assert objects is not None
         assert features is not None

@@ -127,7 +127,7 @@ class VideoPredictor:
         if len(given) != 1:
             raise ValueError(f"An exemplar is one of mask, box and point; {len(given)} are given.")
         if object_id is None:
-            object_id = max((e.object_id for e in tracker.exemplars), default=0) + 1
+            object_id = tracker.exemplars.next_id
         exemplar = Exemplar(
             object_id=object_id,
             frame_index=self._next_index if frame_index is None else frame_index,
@@ -210,7 +210,8 @@ class VideoPredictor:
                 not that of the journal.
         """
         is_resumed = journal is not None and journal.num_frames > 0  # with the objects it had
-        if self._exemplars is not None and not self._exemplars.exemplars and not is_resumed:
+        exemplars = self._exemplars
+        if exemplars is not None and not exemplars.exemplars.object_ids and not is_resumed:
             raise ValueError("No object is pointed out; call add_exemplar() first.")
         source = open_source(source)
         video = VideoInfo(

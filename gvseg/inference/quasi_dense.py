@@ -14,11 +14,12 @@ class QuasiDenseMemory:
     r"""A running embedding and the latest class of each track, compared by the bi-softmax.
 
     The likeness of track n and query m is half the probability that n, of all tracks, is m's, plus
-    half the probability that m, of all queries, is n's; both are softmaxes of dot products, and 0
-    where the classes differ (Pang et al., Quasi-Dense Similarity Learning for Multiple Object
-    Tracking, CVPR 2021, Eq. 6). So it asks who is the likeliest, never how alike two are: a lone
-    newcomer that meets a lone track is that track. Embeddings keep their length, which is
-    the sharpness of the softmax; they should come from contrastive learning of dot products.
+    half the probability that m, of all queries, is n's; both are softmaxes of dot products. Those
+    of different classes are never the same (Pang et al., Quasi-Dense Similarity Learning for
+    Multiple Object Tracking, CVPR 2021, Eq. 6). So it asks who is the likeliest, never how alike
+    two are: a lone newcomer that meets a lone track is that track. Embeddings keep their length,
+    which is the sharpness of the softmax; they should come from contrastive learning of dot
+    products.
 
     The source picks pairs greedily and lets weak unmatched detections of the frame before take part
     in the contrast. Here pairs are assigned as for every linker, and tracks alone take part.
@@ -51,7 +52,7 @@ class QuasiDenseMemory:
             return np.empty((0, len(embeds)), dtype=np.float32)
         products = torch.from_numpy(self._embeds @ embeds.T)
         contrast = 0.5 * (products.softmax(0) + products.softmax(1)).numpy()
-        return np.where(self._classes[:, None] == classes, contrast, 0)
+        return np.where(self._classes[:, None] == classes, contrast, -np.inf)
 
     def renew(self, tracks: np.ndarray, seen: list[np.ndarray]) -> None:
         if self._embeds is None:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gvseg.inference.saved_state import State, part, within
 from gvseg.inference.track_memory import TrackMemory
+from gvseg.modeling.padding import image_size, in_frame
 from gvseg.structures import TubePrediction
 
 
@@ -32,6 +33,8 @@ class OverlapMemory:
 
     def cues(self, prediction: TubePrediction) -> list[Tensor]:
         masks = prediction.mask_logits[0] > 0
+        if prediction.frame_sizes is not None:
+            masks &= in_frame(prediction.frame_sizes[0], image_size(masks))
         assert masks.shape[1] > self.num_shared, "a clip has more frames than it shares"
         head, tail = masks[:, : self.num_shared], masks[:, -self.num_shared :]
         return [head.flatten(1), tail.flatten(1)]

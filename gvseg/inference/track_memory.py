@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gvseg.inference.saved_state import State, part, within
+from gvseg.modeling.padding import image_size, in_frame
 from gvseg.modeling.task_oriented.shape_position import ShapePositionDescriptor
 from gvseg.structures import TubePrediction
 
@@ -139,7 +140,11 @@ class LocationAwareMemory:
 
     def cues(self, prediction: TubePrediction) -> list[Tensor]:
         masks = prediction.mask_logits[0][:, self.nearest :] > 0
-        return [*self.appearance.cues(prediction), mask_boxes(masks)]
+        frame_size = None
+        if prediction.frame_sizes is not None:
+            frame_size = prediction.frame_sizes[0]
+            masks &= in_frame(frame_size, image_size(masks))
+        return [*self.appearance.cues(prediction), mask_boxes(masks, frame_size)]
 
     def can_be_known(self, seen: list[np.ndarray]) -> np.ndarray:
         return ~np.isnan(seen[1][..., 0]).all(1)
@@ -241,23 +246,27 @@ class ShapePositionMemory:
         self.appearance.restore(state)
 
 
-def mask_boxes(masks: Tensor) -> Tensor:
-    """Return the boxes of masks (Q, T, h, w) bool in fractions of the frame, NaN where empty.
+def mask_boxes(masks: Tensor, frame_size: Tensor | None = None) -> Tensor:
+    """Return the boxes of masks in fractions of the frame, NaN where empty.
 
     They are (Q, T, 4) float32: left, top, right and bottom edge.
+
+    Args:
+        masks: (Q, T, h, w) bool, with nothing beyond the frame.
+        frame_size: rows and columns that it takes, (2,) float32; by default all.
     """
-    left, right = _extent(masks.any(2))
-    top, bottom = _extent(masks.any(3))
+    height, width = image_size(masks) if frame_size is None else frame_size.unbind()
+    left, right = (edge / width for edge in _extent(masks.any(2)))
+    top, bottom = (edge / height for edge in _extent(masks.any(3)))
     boxes = torch.stack([left, top, right, bottom], -1)
     return boxes.masked_fill(~masks.flatten(2).any(2)[..., None], float("nan"))
 
 
 def _extent(covered: Tensor) -> tuple[Tensor, Tensor]:
-    """First and last edge of what is covered of an axis (Q, T, length), in fractions of it."""
-    length = covered.shape[-1]
+    """First and last edge of what is covered of an axis (Q, T, length), in pixels."""
     first = covered.byte().argmax(-1)
-    last = length - covered.flip(-1).byte().argmax(-1)
-    return first / length, last / length
+    last = covered.shape[-1] - covered.flip(-1).byte().argmax(-1)
+    return first, last
 
 
 def _ends(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

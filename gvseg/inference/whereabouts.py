@@ -20,6 +20,7 @@ from gvseg.inference.transfer import to_host
 from gvseg.modeling.padding import image_size, in_frame
 from gvseg.structures import Exemplar
 
+SURE = 20.0  # logit of pixels in a mask that was given, and the negative of it elsewhere
 MIN_SIZE = 4.0  # pixels of the mask logits; a point says nothing of how large its object is
 
 
@@ -171,12 +172,10 @@ def exemplar_area(
         size: (H, W) of the padded frames.
         map_size: (h, w).
     """
+    if exemplar.mask is not None:
+        return mask_area(exemplar.mask, size, map_size)
     area = np.zeros(map_size, dtype=bool)
     scale = np.array(map_size[::-1]) / size[::-1]
-    if exemplar.mask is not None:
-        rows, columns = np.nonzero(exemplar.mask)
-        area[(rows * scale[1]).astype(int), (columns * scale[0]).astype(int)] = True
-        return area
     if exemplar.box is not None:
         left, top = np.floor(exemplar.box[:2] * scale).astype(int)
         right, bottom = np.ceil(exemplar.box[2:] * scale).astype(int)
@@ -185,6 +184,51 @@ def exemplar_area(
     column, row = (exemplar.point * scale).astype(int)
     area[min(row, map_size[0] - 1), min(column, map_size[1] - 1)] = True
     return area
+
+
+def mask_area(mask: np.ndarray, size: tuple[int, int], map_size: tuple[int, int]) -> np.ndarray:
+    """Return the pixels of a map that a mask fills by half or more, or else touches, (h, w) bool.
+
+    Args:
+        mask: in pixels of the frames as the network sees them.
+        size: (H, W) of the padded frames.
+        map_size: (h, w).
+    """
+    spare = [(0, whole - length) for whole, length in zip(size, mask.shape, strict=True)]
+    padded = np.pad(mask.astype(np.float32), spare)
+    share = cv2.resize(padded, map_size[::-1], interpolation=cv2.INTER_AREA)
+    area = share >= 0.5
+    return area if area.any() else share > 0
+
+
+def put_masks_in(
+    mask_logits: Tensor,
+    object_ids: np.ndarray,
+    exemplars: Sequence[Exemplar],
+    size: tuple[int, int],
+) -> tuple[Tensor, np.ndarray]:
+    """Return mask logits in which the masks of exemplars stand, and which objects have one, (K,).
+
+    What was given is known better than what is predicted, of the others in its pixels too.
+
+    Args:
+        mask_logits: of one frame, (K, h, w).
+        object_ids: (K,) that the logits are of.
+        exemplars: of the frame, in pixels of it as the network sees it.
+        size: (H, W) of the padded frame.
+    """
+    is_given = np.zeros(len(object_ids), dtype=bool)
+    for exemplar in exemplars:
+        if exemplar.mask is None:
+            continue
+        area = mask_area(exemplar.mask, size, image_size(mask_logits))
+        inside = torch.from_numpy(area).to(mask_logits.device)
+        is_its = object_ids == exemplar.object_id
+        rows = torch.from_numpy(is_its).to(inside.device)[:, None, None]
+        given = torch.where(inside, SURE, -SURE).to(mask_logits)
+        mask_logits = given.where(rows, mask_logits.where(~inside, -mask_logits.abs()))
+        is_given |= is_its
+    return mask_logits, is_given
 
 
 def _size(mask: np.ndarray) -> float:

@@ -105,7 +105,7 @@ class LabelSets(nn.Module):
         """Return which classes clips of some sets tell objects apart in, (B, K+1) bool."""
         tells_apart = torch.tensor([task.has_instances for task in tasks])
         things = self._of_clips(self.thing_columns, sets)
-        return things & tells_apart[:, None].to(self.columns.device)
+        return things & tells_apart[:, None].to(self.columns.device, non_blocking=True)
 
     def cued_classes(self, sets: Sequence[int], tasks: Sequence[Task], segments: str) -> Tensor:
         """Return the classes whose queries get cues of shape and position, (B, K+1) bool.
@@ -124,7 +124,8 @@ class LabelSets(nn.Module):
 
     def _of_clips(self, table: Tensor, sets: Sequence[int]) -> Tensor:
         """Return the rows of a table (sets, W+1) for clips of some sets, (B, K+1)."""
-        rows = table[list(sets)]
+        # A copy that is to be waited for would wait for all that the device has yet to do.
+        rows = table[torch.tensor(sets).to(table.device, non_blocking=True)]
         num_classes = max(len(self.is_thing[index]) for index in sets)
         return torch.cat([rows[:, :num_classes], rows[:, -1:]], 1)
 

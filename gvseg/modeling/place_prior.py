@@ -44,16 +44,18 @@ class PlacePrior(nn.Module):
         """
         with torch.autocast(embeds.device.type, enabled=False):
             offset, log_sharpness = self.shape(embeds.float()).chunk(2, -1)
-            extent = embeds.new_tensor(full_size[::-1], dtype=torch.float32) / UNIT
+            height, width = (length / UNIT for length in full_size)
             has_place = ~centres.isnan().any(-1)[..., None, None]
-            centre = centres.nan_to_num(0.5) * extent + offset
+            # By numbers that the host knows: a tensor of them would be waited for.
+            x, y = centres.nan_to_num(0.5).unbind(-1)
+            x, y = x * width + offset[..., 0], y * height + offset[..., 1]
             sharpness = log_sharpness.exp()
-            along_x = _fall_off(centre[..., 0], sharpness[..., 0], extent[0], size[1])
-            along_y = _fall_off(centre[..., 1], sharpness[..., 1], extent[1], size[0])
+            along_x = _fall_off(x, sharpness[..., 0], width, size[1])
+            along_y = _fall_off(y, sharpness[..., 1], height, size[0])
             return (along_y[..., :, None] + along_x[..., None, :]) * has_place
 
 
-def _fall_off(centre: Tensor, sharpness: Tensor, extent: Tensor, length: int) -> Tensor:
+def _fall_off(centre: Tensor, sharpness: Tensor, extent: float, length: int) -> Tensor:
     """Parabolas (B, Q, length) of centre and sharpness (B, Q), at the middles of pixels."""
     pixels = (torch.arange(length, device=centre.device) + 0.5) / length * extent
     return -sharpness[..., None] * (pixels - centre[..., None]).square()

@@ -33,7 +33,7 @@ def gather_rows(rows: Tensor) -> Tensor:
     count = torch.tensor([len(rows)], device=rows.device)
     counts = [torch.empty_like(count) for _ in range(world_size)]
     torch.distributed.all_gather(counts, count)
-    lengths = [int(number) for number in torch.cat(counts)]
+    lengths = torch.cat(counts).tolist()
     # All of one length, as gathering asks for.
     spare = max(lengths) - len(rows)
     padded = F.pad(rows.detach(), (0, 0) * (rows.dim() - 1) + (0, spare)).contiguous()

@@ -2,9 +2,16 @@
 
 import pytest
 import torch
+from torch import nn
 
-from gvseg.engine.averaging import AVERAGE, average_checkpoints, averaged_iterations
+from gvseg.engine.averaging import (
+    AVERAGE,
+    average_checkpoints,
+    averaged_iterations,
+    remembered_buffers,
+)
 from gvseg.engine.trainer import Trainer
+from gvseg.modeling.task_oriented.class_memory import ClassMemory
 from tests.engine.test_trainer import config, train
 
 AVERAGED = ("SOLVER.MAX_ITER", "4", "SOLVER.CHECKPOINT_PERIOD", "1", "SOLVER.AVERAGE_FROM", "2")
@@ -61,6 +68,24 @@ def test_a_training_that_fails_leaves_no_mean(tmp_path, monkeypatch):
         train(config("camvid", tmp_path, *AVERAGED))
     assert (tmp_path / "model_0000002.pth").exists()
     assert not (tmp_path / AVERAGE).exists()
+
+
+def test_what_is_remembered_is_that_of_the_last(tmp_path):
+    """A class that was seen after the first checkpoint keeps the length of its memory."""
+    memory = ClassMemory(num_classes=2, embed_dim=3, momentum=0.5)
+    norm = nn.BatchNorm1d(3)
+    model = nn.ModuleDict({"memory": memory, "norm": norm})
+    for iteration, value in ((1, 0.0), (2, 4.0), (3, 5.0)):
+        memory.embeds.fill_(value)
+        norm.running_mean.fill_(value)
+        norm.weight.data.fill_(value)
+        torch.save({"model": model.state_dict()}, tmp_path / f"model_{iteration - 1:07d}.pth")
+    remembered = remembered_buffers(model)
+    assert remembered == {"memory.embeds", "memory.num_updates", "norm.num_batches_tracked"}
+    mean = average_checkpoints(tmp_path, range(1, 4), remembered)
+    assert mean["memory.embeds"].unique().tolist() == [5]
+    assert mean["norm.running_mean"].unique().tolist() == [3]
+    assert mean["norm.weight"].unique().tolist() == [3]
 
 
 def test_a_missing_checkpoint_is_named(tmp_path):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from gvseg.inference.linking import TrackLinker
 from gvseg.inference.quasi_dense import QuasiDenseMemory
 from gvseg.structures import TubePrediction
 
@@ -34,7 +35,21 @@ def test_other_classes_are_like_nothing():
     memory = QuasiDenseMemory(momentum=0.2)
     memory.start([embeds([1, 0]), np.array([2])])
     likeness = memory.similarity([embeds([1, 0], [1, 0]), np.array([1, 2])])
-    assert likeness == pytest.approx(np.array([[0, 0.75]]))  # (1/2 + 1) / 2, were both of class 2
+    assert likeness == pytest.approx(
+        np.array([[-np.inf, 0.75]])
+    )  # (1/2 + 1) / 2, were both of class 2
+
+
+def test_other_classes_are_never_the_same_whatever_the_threshold():
+    linker = TrackLinker(memory=QuasiDenseMemory(momentum=0.2), min_similarity=-1.0, min_score=0.0,
+                         birth_score=0.0, max_age=3)  # fmt: skip
+
+    def clip(class_index):
+        classes = torch.full((1, 1, 3), -5.0)
+        classes[..., class_index] = 5.0
+        return TubePrediction(classes, torch.ones(1, 1, 1, 2, 2), torch.ones(1, 1, 4))
+
+    assert [linker.link(clip(index)).tolist() for index in (0, 1, 0)] == [[1], [2], [1]]
 
 
 def test_embedding_and_class_follow_what_is_seen():
@@ -46,7 +61,7 @@ def test_embedding_and_class_follow_what_is_seen():
     queries = embeds([np.log(4) / 6, 0], [0, 0])
     likeness = memory.similarity([queries, np.array([5, 5])])
     assert likeness == pytest.approx(np.array([[(0.8 + 1) / 2, (0.2 + 1) / 2]]))
-    assert memory.similarity([queries, ZERO]).tolist() == [[0, 0]]
+    assert memory.similarity([queries, ZERO]).tolist() == [[-np.inf] * 2]
 
 
 def test_nothing_is_alike_where_there_is_nothing():

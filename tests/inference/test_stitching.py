@@ -1,5 +1,7 @@
 """Overlaps of masks in shared frames, worked by hand, and in a painted video."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -42,6 +44,20 @@ def test_likeness_is_the_iou_of_all_shared_frames():
     second = [cue.numpy() for cue in memory.cues(clip([[(1, 6), (1, 4), (8, 10)]]))]
     memory.start(first)
     assert memory.similarity(second) == pytest.approx(np.array([[6 / 10]]))
+
+
+def test_padding_is_no_part_of_what_masks_share():
+    """Masks with no column in common in a frame of six columns, and all in the padding."""
+    memory = OverlapMemory(num_shared=1)
+    clips = [clip([[(0, 2), (start, 10)]]) for start in (2, 6)]
+    clips[1].mask_logits[..., :2] = 1.0
+    clips[1].mask_logits[:, :, 0, :, 6:] = 1.0
+    sizes = torch.tensor([[4.0, 6.0]])
+    first, second = (
+        [cue.numpy() for cue in memory.cues(replace(one, frame_sizes=sizes))] for one in clips
+    )
+    memory.start(first)
+    assert memory.similarity(second).item() == 0
 
 
 def test_identities_are_handed_on_by_the_shared_frame():

@@ -58,6 +58,16 @@ def test_boxes_of_masks_are_fractions_of_the_frame():
     assert boxes[0, 1].isnan().all()
 
 
+def test_boxes_have_no_padding_in_them():
+    """The same boxes of a frame alone, and of one on a larger canvas that masks go on over."""
+    alone = clip([[(5, 2, 10, 20)], [(5, 5, 20, 15)]])
+    canvas = torch.full((1, 2, 1, 24, 32), -1.0)
+    canvas[..., :SIDE, :SIDE] = alone.mask_logits
+    canvas[..., SIDE:, 6:9] = canvas[..., 6:9, SIDE:] = 1.0
+    padded = replace(alone, mask_logits=canvas, frame_sizes=torch.tensor([[SIDE, SIDE]]).float())
+    torch.testing.assert_close(memory().cues(padded)[1], memory().cues(alone)[1])
+
+
 @pytest.mark.parametrize("reading", ["image", "object"])
 def test_shape_and_position_are_those_of_the_frame_without_its_padding(reading):
     """The same mask in a frame of 20x20, and in a canvas beyond which it goes on."""

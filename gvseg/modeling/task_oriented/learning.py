@@ -100,6 +100,12 @@ class TaskOrientedLearning(nn.Module):
                     "MODEL.GVSEG.CONTRASTIVE.CLASS_SAMPLES beside needs a frame beside clips; set "
                     "INPUT.SAMPLING_EXTRA_FRAME_NUM to 2, or INPUT.SAMPLING_EXTRA_FRAME_MODE near."
                 )
+            compares_views = task is None or task.has_instances or (has_classes and queues is None)
+            if compares_views and _lacks_other_views(cfg):
+                raise ValueError(
+                    "MODEL.GVSEG.CONTRASTIVE compares a clip with other frames of its video; set "
+                    "INPUT.SAMPLING_EXTRA_FRAME_NUM to 1 or more, or CONTRASTIVE.ENABLED to False."
+                )
             contrast = TaskOrientedContrast(
                 tau=contrastive.TAU,
                 distant=contrastive.DISTANT,
@@ -110,7 +116,13 @@ class TaskOrientedLearning(nn.Module):
                 has_things=task is None or task.has_instances,
                 has_classes=has_classes,
             )
-        has_extra = cfg.INPUT.SAMPLING_EXTRA_FRAME_NUM > 0
+        model, has_extra = cfg.MODEL, cfg.INPUT.SAMPLING_EXTRA_FRAME_NUM > 0
+        if task is None and has_extra and "SyncBN" in (model.SEM_SEG_HEAD.NORM, model.RESNETS.NORM):
+            raise ValueError(
+                "SyncBN waits for all processes, but with MODEL.GVSEG.TASK mixed not all of them "
+                "segment extra frames in a step; choose another NORM, or set "
+                "INPUT.SAMPLING_EXTRA_FRAME_NUM to 0."
+            )
         return {
             "criterion": SetCriterion(cfg),
             "contrast": contrast,
@@ -281,6 +293,13 @@ class TaskOrientedLearning(nn.Module):
 def _contents(prediction: TubePrediction) -> Tensor:
     """Return the queries after the last layer, (B, Q, C)."""
     return prediction.query_embeds if prediction.contents is None else prediction.contents
+
+
+def _lacks_other_views(cfg: CfgNode) -> bool:
+    """Tell whether a clip is all that is segmented of its video, at once."""
+    inputs = cfg.INPUT
+    is_single = cfg.MODEL.GVSEG.TUBE == "clip" or inputs.SAMPLING_FRAME_NUM < 2
+    return is_single and inputs.SAMPLING_EXTRA_FRAME_NUM < 1
 
 
 def _lacks_frame_beside(cfg: CfgNode) -> bool:

@@ -17,6 +17,8 @@ from detectron2.config import CfgNode, configurable
 
 from gvseg.modeling.padding import image_size, in_frame, sizes_in_map
 
+PIXELS_AT_ONCE = 1 << 22  # of masks: some 400 MB on a GPU, where all of them count
+
 
 class ShapePositionDescriptor(nn.Module):
     r"""Describe masks by histograms of their outlines in polar coordinates.
@@ -166,6 +168,39 @@ def polar_histograms(
         reaches_object: bins reach to the farthest pixel of the outline, not half the diagonal.
         outside_object: bins count as outside where their middle is not on the mask.
     """
+    height, width = image_size(masks)
+    # What is computed of each pixel is a hundred times as large as its mask.
+    at_once = max(PIXELS_AT_ONCE // max(height * width, 1), 1)
+    parts = [
+        _histograms(part, sizes, num_angles, num_radii, reaches_object, outside_object)
+        for part, sizes in zip(masks.split(at_once), frame_sizes.split(at_once), strict=True)
+    ]
+    counts, outside = (torch.cat(values) for values in zip(*parts, strict=True))
+    return counts, outside
+
+
+@polar_histograms.register_fake
+def _(
+    masks: Tensor,
+    frame_sizes: Tensor,
+    num_angles: int,
+    num_radii: int,
+    reaches_object: bool,
+    outside_object: bool,
+) -> tuple[Tensor, Tensor]:
+    shape = (masks.shape[0], num_angles, num_radii)
+    return masks.new_empty(shape, dtype=torch.float32), masks.new_empty(shape, dtype=torch.bool)
+
+
+def _histograms(
+    masks: Tensor,
+    frame_sizes: Tensor,
+    num_angles: int,
+    num_radii: int,
+    reaches_object: bool,
+    outside_object: bool,
+) -> tuple[Tensor, Tensor]:
+    """Return the shares and the bins of `polar_histograms`, of masks that fit into memory."""
     num_masks, height, width = masks.shape
     outline = _outline(masks)
     if masks.is_cuda:
@@ -201,19 +236,6 @@ def polar_histograms(
     counts = covered[..., :num_radii] / total
     middles = _bin_middles(centre_y, centre_x, reach, num_angles, num_radii)
     return counts, _is_outside(masks, frame_sizes, *middles, outside_object)
-
-
-@polar_histograms.register_fake
-def _(
-    masks: Tensor,
-    frame_sizes: Tensor,
-    num_angles: int,
-    num_radii: int,
-    reaches_object: bool,
-    outside_object: bool,
-) -> tuple[Tensor, Tensor]:
-    shape = (masks.shape[0], num_angles, num_radii)
-    return masks.new_empty(shape, dtype=torch.float32), masks.new_empty(shape, dtype=torch.bool)
 
 
 def _outline(masks: Tensor) -> Tensor:

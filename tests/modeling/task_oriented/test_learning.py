@@ -87,6 +87,39 @@ def test_without_a_frame_beside_clips_it_cannot_be_asked_for():
         )
 
 
+ALONE = ("INPUT.SAMPLING_EXTRA_FRAME_NUM", "0")
+QUEUED = ("MODEL.GVSEG.CONTRASTIVE.CLASS_SAMPLES", "dataset")
+
+
+@pytest.mark.parametrize(
+    ("task", "options"),
+    [
+        ("vis", QUEUED),
+        ("mixed", QUEUED),
+        ("vss", ("MODEL.GVSEG.CONTRASTIVE.CLASS_SAMPLES", "video")),
+        ("vis", ("MODEL.GVSEG.TUBE", "frame", "INPUT.SAMPLING_FRAME_NUM", "1")),
+    ],
+)
+def test_contrast_without_anything_to_compare_with_is_refused(task, options):
+    with pytest.raises(ValueError, match=r"set INPUT\.SAMPLING_EXTRA_FRAME_NUM to 1 or more"):
+        build_whole(task, *ALONE, *options)
+
+
+@pytest.mark.parametrize(
+    ("task", "options"),
+    [("vss", QUEUED), ("vis", ("MODEL.GVSEG.TUBE", "frame", "INPUT.SAMPLING_FRAME_NUM", "2"))],
+)
+def test_contrast_needs_no_extra_frames_beside_queues_or_other_frames(task, options):
+    assert build_whole(task, *ALONE, *options).learning.contrast is not None
+
+
+def test_norms_that_wait_for_all_processes_are_refused_where_not_all_have_extra_frames():
+    norm = ("MODEL.SEM_SEG_HEAD.NORM", "SyncBN")
+    with pytest.raises(ValueError, match=r"SyncBN waits for all processes"):
+        build_whole("mixed", *norm)
+    build_whole("mixed", *norm, *ALONE, "MODEL.GVSEG.CONTRASTIVE.ENABLED", "False")
+
+
 def test_a_mixed_model_has_the_same_losses_whatever_a_batch_holds():
     """Each process has its own batch, and all must agree on what is summed."""
     model = build_whole("mixed")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from gvseg.modeling.task_oriented import shape_position
 from gvseg.modeling.task_oriented.shape_position import (
     ShapePositionDescriptor,
     descriptor_change,
@@ -266,6 +267,17 @@ def test_a_learnt_projection_gets_gradients_and_the_masks_none():
 def test_unknown_readings_are_refused(key):
     with pytest.raises(ValueError, match="'nowhere'; choose"):
         ShapePositionDescriptor(embed_dim=8, **{key: "nowhere"})
+
+
+def test_masks_that_do_not_fit_at_once_are_described_alike(monkeypatch):
+    masks = torch.from_numpy(np.stack(list(SHAPES.values())))
+    sizes = torch.tensor([118.25, 160.5])
+    module = ShapePositionDescriptor(embed_dim=64)
+    whole = module(masks, sizes)
+    for at_once in (1, 2 * masks[0].numel() + 5):
+        monkeypatch.setattr(shape_position, "PIXELS_AT_ONCE", at_once)
+        assert torch.equal(module(masks, sizes), whole)
+    assert module(masks[:0], sizes).shape == (0, 64)
 
 
 def test_operator_keeps_its_contract_with_compilers():
