@@ -38,7 +38,7 @@ with warnings.catch_warnings():
     )
     from gvseg.inference.frame_selection import first_frames, peek, select_frames, shrink_frames
     from gvseg.inference.frames import Frame, OnBadFrame
-    from gvseg.inference.journal import Journal
+    from gvseg.inference.journal import Journal, fingerprint
     from gvseg.inference.picking import check_display, pick
     from gvseg.inference.predictor import RunSummary, VideoPredictor
     from gvseg.inference.raw_video import RawVideoSource
@@ -222,7 +222,7 @@ def run(options: argparse.Namespace) -> Iterator[RunSummary]:
         check_display()
     if (options.exemplars or options.interactive) and len(options.input) > 1:
         raise ValueError("Objects are pointed out in one input; give the others runs of their own.")
-    sources = [open_input(name, options) for name in options.input]
+    names, sources, failed = open_inputs(options)
     check_objects(options, sources[0], RunnerSettings.from_config(cfg).task)
     originals = [source.size for source in sources]
     if options.max_size is not None:
@@ -234,13 +234,13 @@ def run(options: argparse.Namespace) -> Iterator[RunSummary]:
     ]
     journals = [
         open_journal(name, source, folder, options, cfg)
-        for name, source, folder in zip(options.input, sources, folders, strict=True)
+        for name, source, folder in zip(names, sources, folders, strict=True)
     ]
     predictor = VideoPredictor(cfg)
     progress = ProgressBar(sources)
-    failed: list[str] = []
-    runs = zip(sources, originals, prepared, journals, strict=True)
-    for source, original, writers, journal in runs:
+    for source, original, writers, journal in zip(
+        sources, originals, prepared, journals, strict=True
+    ):
         if journal is not None and journal.is_done:
             say(f"{source.name} is done already; see {journal.report}.")
             continue
@@ -254,12 +254,29 @@ def run(options: argparse.Namespace) -> Iterator[RunSummary]:
             frames = ask(source, predictor) if options.interactive and is_new else source
             yield predictor.run(frames, [*writers, progress], journal=journal)
         except (ValueError, OSError) as error:
-            if options.debug or len(sources) == 1:
+            if options.debug or len(options.input) == 1:
                 raise
             tell(error)
             failed.append(source.name)
     if failed:
-        raise ValueError(f"{len(failed)} of {len(sources)} inputs failed: {', '.join(failed)}.")
+        raise ValueError(
+            f"{len(failed)} of {len(options.input)} inputs failed: {', '.join(failed)}."
+        )
+
+
+def open_inputs(options: argparse.Namespace) -> tuple[list[str], list[FrameSource], list[str]]:
+    """Return the names and sources of the inputs that open, one at least, and the other names."""
+    names, sources, failed = [], [], []
+    for name in options.input:
+        try:
+            sources.append(open_input(name, options))
+            names.append(name)
+        except (ValueError, OSError) as error:
+            failed.append(name)
+            if options.debug or len(failed) == len(options.input):
+                raise
+            tell(error)
+    return names, sources, failed
 
 
 def open_journal(
@@ -301,14 +318,6 @@ def entries(cfg: CfgNode, prefix: str = "") -> dict[str, object]:
         else:
             found[f"{prefix}{key}"] = json.loads(json.dumps(value))
     return found
-
-
-def fingerprint(path: Path) -> str:
-    """Return what tells a file from another one that is put in its place later."""
-    if not path.is_file():
-        return str(path.absolute())
-    about = path.stat()
-    return f"{path.absolute()}, {about.st_size} bytes of {about.st_mtime:.0f}"
 
 
 def ask(source: FrameSource, predictor: VideoPredictor) -> FrameSource:

@@ -34,9 +34,10 @@ BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601
 DARK_INK_ABOVE = 140  # luma of a plate on which black letters read better than white ones
 # Colours of successive identities in OKLCh. A search over steps and orders found these: any two
-# of nine successive identities are at least 0.10 apart in OKLab, any two of 24 at least 0.05.
+# of nine successive identities are at least 0.10 apart in OKLab, any two of 24 at least 0.05. Those
+# of two classes numbered as 1000 * id + number differ too, so the step is no round number.
 FIRST_HUE = 0.70  # of a turn: blue
-HUE_STEP = 0.306
+HUE_STEP = 0.3061
 LIGHTNESS_AND_CHROMA = ((0.78, 0.15), (0.66, 0.19), (0.86, 0.14), (0.60, 0.20))  # in turns
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from pathlib import Path
 from typing import BinaryIO
@@ -41,7 +42,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
         except Exception as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
             raise ValueError(
-                f"{path} is no readable checkpoint of plain tensors: {reason}."
+                f"{path} is no readable checkpoint of plain tensors: {reason}. It may be damaged "
+                "or incomplete; copy it again."
             ) from None
     if not tensors:
         raise ValueError(f"{path} holds no tensors.")
@@ -82,7 +84,10 @@ def _read_arrays(_: Path, file: BinaryIO) -> object:
 
 
 def _read_torch(_: Path, file: BinaryIO) -> object:
-    return torch.load(file, map_location="cpu", weights_only=True)
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:  # whose message advises to run what the file says
+        raise ValueError("it holds more than tensors, or no checkpoint at all") from None
 
 
 _READERS = {".safetensors": _read_safetensors, ".pkl": _read_arrays}

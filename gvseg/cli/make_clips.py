@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gvseg.cli.registered import add_config_file, register_projects
+from gvseg.cli.registered import add_config_file, after_projects, register_projects
 from gvseg.data.augmentation import PseudoMotion
 from gvseg.data.benchmark import datasets_root, get_benchmark
 from gvseg.data.pseudo_videos import pseudo_video, write_registration, write_video
@@ -73,4 +73,4 @@ def run(args: argparse.Namespace) -> None:
     name = f"{args.dataset.replace('.', '_')}_clips"
     script = write_registration(args.output, name, args.dataset, benchmark)
     logger.info("%s: %d videos of %d frames", name, len(records), args.frames)
-    logger.info("name %s under PROJECTS to use them", script)
+    logger.info("name %s under PROJECTS to use them%s", script, after_projects(args.config_file))

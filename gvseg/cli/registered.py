@@ -23,3 +23,8 @@ def register_projects(config_file: Path | None) -> None:
     """
     if config_file is not None:
         load_config(config_file)
+
+
+def after_projects(config_file: Path | None) -> str:
+    """Return where to name a file that builds on a dataset, beside the PROJECTS of a config."""
+    return "" if config_file is None else f", after those of {config_file}"

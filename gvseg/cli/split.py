@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gvseg.cli.registered import add_config_file, register_projects
+from gvseg.cli.registered import add_config_file, after_projects, register_projects
 from gvseg.data.benchmark import datasets_root, get_benchmark
 from gvseg.data.hold_out import NAMES, classes_seen, stratify, write_split
 
@@ -55,4 +55,4 @@ def run(args: argparse.Namespace) -> None:
     )  # fmt: skip
     if missing:
         logger.info("classes without a video held out: %s", ", ".join(missing))
-    logger.info("name %s under PROJECTS to use them", script)
+    logger.info("name %s under PROJECTS to use them%s", script, after_projects(args.config_file))

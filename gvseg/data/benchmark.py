@@ -133,7 +133,10 @@ def get_benchmark(dataset_name: str) -> Benchmark:
         known = registered_datasets()
         alike = get_close_matches(dataset_name, known)
         hint = f"do you mean {' or '.join(alike)}?" if alike else f"there are {', '.join(known)}."
-        raise ValueError(f"Unknown dataset {dataset_name!r}; {hint}")
+        raise ValueError(
+            f"Unknown dataset {dataset_name!r}; {hint} One of your own has to be registered by a "
+            "file under PROJECTS of the config."
+        )
     return _BENCHMARK_OF_DATASET[dataset_name]
 
 

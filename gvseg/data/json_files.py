@@ -57,7 +57,10 @@ def first_existing(candidates: Sequence[Path]) -> Path:
         if path.exists():
             return path
     others = "".join(f", nor does {path}" for path in candidates[1:])
-    raise FileNotFoundError(f"{candidates[0]} does not exist{others}.")
+    raise FileNotFoundError(
+        f"{candidates[0]} does not exist{others}; unpack the benchmark there, or set "
+        "DETECTRON2_DATASETS to the folder of all benchmarks."
+    )
 
 
 def listed(

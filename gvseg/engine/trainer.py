@@ -210,8 +210,15 @@ class Trainer(DefaultTrainer):
         return build_evaluator(cfg, dataset_name)
 
     def resume_or_load(self, resume: bool = True) -> None:
-        """Continue from the last checkpoint in OUTPUT_DIR, or load MODEL.WEIGHTS of any origin."""
-        if resume and self.checkpointer.has_checkpoint():
+        """Continue from the last checkpoint in OUTPUT_DIR, or load MODEL.WEIGHTS of any origin.
+
+        Raises:
+            OSError: a file that is missing or may not be read.
+            ValueError: it is damaged, or of a model of other sizes.
+        """
+        is_resumed = resume and self.checkpointer.has_checkpoint()
+        if is_resumed:
+            _check_checkpoint(unwrap(self.model), Path(self.checkpointer.get_checkpoint_file()))
             self.checkpointer.resume_or_load("", resume=True)
             self.start_iter = self.iter + 1
             # Nothing has been read yet, so there are no workers to stop.
@@ -224,6 +231,14 @@ class Trainer(DefaultTrainer):
                 self.cfg.MODEL.WEIGHTS,
                 reset_class_head=self.cfg.MODEL.GVSEG.CLASS_HEAD_RESET,
             )
+        else:
+            logger.warning(
+                "MODEL.WEIGHTS is empty: all but what the backbone brings is learnt from scratch."
+            )
+        if resume and not is_resumed:
+            logger.warning(
+                "%s holds no checkpoint to resume from: this begins anew.", self.cfg.OUTPUT_DIR
+            )
 
     @classmethod
     def test(cls, cfg: CfgNode, model: nn.Module) -> dict:
@@ -234,6 +249,17 @@ class Trainer(DefaultTrainer):
             build_loader=cls.build_test_loader,
             build_scorer=cls.build_evaluator,
         )
+
+
+def _check_checkpoint(model: nn.Module, path: Path) -> None:
+    """Load weights by our own rules, which refuse what detectron2 skips with a warning."""
+    try:
+        load_weights(model, str(path), allow_missing=False)
+    except ValueError as error:
+        raise ValueError(
+            f"{error} To go on from an earlier checkpoint, write its name into "
+            f"{path.with_name('last_checkpoint')}."
+        ) from None
 
 
 def unwrap(model: nn.Module) -> nn.Module:

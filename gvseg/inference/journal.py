@@ -249,3 +249,11 @@ def decode_segments(data: bytes) -> FrameSegments:
         masks=masks,
         index_map=index_map,
     )
+
+
+def fingerprint(path: Path) -> str:
+    """Return what tells a file from another one that is put in its place later."""
+    if not path.is_file():
+        return str(path.absolute())
+    about = path.stat()
+    return f"{path.absolute()}, {about.st_size} bytes of {about.st_mtime:.0f}"

@@ -164,11 +164,18 @@ class VideoPredictor:
             frame: (H, W, 3) uint8 RGB.
 
         Raises:
-            ValueError: the frame is no such array.
+            ValueError: the frame is no such array, an exemplar does not fit it, or an earlier step
+                of the video failed.
         """
         check_array(frame, f"Frame {self._next_index}")
-        taken = self.runner.take(Frame(self._next_index, None, frame))
+        if self._is_broken:
+            raise ValueError("An earlier step of this video failed; call reset() to begin another.")
+        next_frame = Frame(self._next_index, None, frame)
+        self.runner.check_size(next_frame)
+        self._is_broken = True
+        taken = self.runner.take(next_frame)
         self._ready.extend(segments for _, segments in taken)
+        self._is_broken = False
         self._next_index += 1
         return self._ready.popleft() if self._next_index >= self.runner.settings.window else None
 
@@ -186,6 +193,7 @@ class VideoPredictor:
         self.runner.reset()
         self._ready: deque[FrameSegments] = deque()  # segmented, but not returned by `step` yet
         self._next_index = 0
+        self._is_broken: bool = False  # by an error in the middle of a window
 
     def run(
         self,

@@ -161,17 +161,25 @@ class VideoRunner:
         Raises:
             ValueError: its size is not that of the other frames of the window.
         """
+        self.check_size(frame)
+        self._window.append(frame)
+        if len(self._window) == self.settings.window:
+            window, num_done = self._window, self._num_done
+            self._begin_window(window[len(window) - self.settings.overlap :])
+            yield from self._segment_window(window, num_done)
+
+    def check_size(self, frame: Frame) -> None:
+        """Refuse a frame that cannot be segmented together with those before it.
+
+        Raises:
+            ValueError: its size is not that of the other frames of the window.
+        """
         size = frame.image.shape[:2]
         if self._window and size != (other := self._window[0].image.shape[:2]):
             raise ValueError(
                 f"Frame {frame.index} is {size[1]}x{size[0]}, but those before are "
                 f"{other[1]}x{other[0]}; frames that are segmented together have one size."
             )
-        self._window.append(frame)
-        if len(self._window) == self.settings.window:
-            window, num_done = self._window, self._num_done
-            self._begin_window(window[len(window) - self.settings.overlap :])
-            yield from self._segment_window(window, num_done)
 
     def finish(self) -> Iterator[tuple[Frame, FrameSegments]]:
         """Yield the frames at the end of a video that fill no window, with their segments."""

@@ -16,7 +16,11 @@ from tests.benchmarks.ablation import PAGE
 NARROWEST = 6.0  # what an axis spans at least, so that noise does not look like an effect
 SPREAD = ("least", "greatest")
 CELL = re.compile(r"(?P<mean>[\d.]+)(?: \((?P<least>[\d.]+) to (?P<greatest>[\d.]+)\))?$")
-HEADS = {"| row | seeds | AP |": ["AP", "HOTA", "AssA"], "| row | VPQ |": ["VPQ", "STQ", "AQ"]}
+HEADS = {
+    "| row | seeds | AP |": ("made-up videos", ["AP", "HOTA", "AssA"]),
+    "| row on pseudo clips | AP |": ("clips of COCO128", ["AP", "HOTA", "AssA"]),
+    "| row | VPQ |": ("made-up videos", ["VPQ", "STQ", "AQ"]),
+}
 
 
 def read_table(page: str, head: str) -> tuple[list[str], dict[str, np.ndarray]]:
@@ -66,12 +70,12 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="a .png, .svg or .pdf")
     options = parser.parse_args()
     page = PAGE.read_text(encoding="utf-8")
-    figure = Figure(figsize=(10, 5), layout="constrained")
+    figure = Figure(figsize=(10, 7), layout="constrained")
     grid = figure.subplots(len(HEADS), 3, squeeze=False, sharey="row")
-    for row, (head, names) in zip(grid, HEADS.items(), strict=True):
+    for row, (head, (place, names)) in zip(grid, HEADS.items(), strict=True):
         titles, columns = read_table(page, head)
         for axes, name in zip(row, names, strict=True):
-            draw_rows(axes, titles, columns[name], name)
+            draw_rows(axes, titles, columns[name], f"{name}, {place}")
     figure.savefig(options.output, dpi=100)
 
 

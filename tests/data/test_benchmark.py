@@ -27,7 +27,7 @@ def test_dataset_name_leads_to_its_benchmark():
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("camvid_vla", r"do you mean camvid_val( or \w+)*\?$"),
+        ("camvid_vla", r"do you mean camvid_val( or \w+)*\? "),
         ("nothing", r"there are .*camvid_val, .*coco128_train, "),
     ],
 )

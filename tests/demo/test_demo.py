@@ -315,6 +315,20 @@ def test_an_input_that_fails_does_not_stop_the_others(demo, model, clip, tmp_pat
     assert len(frames_in(output / "clip")) == 12
 
 
+def test_an_input_that_does_not_open_does_not_stop_the_others(demo, model, clip, tmp_path, capsys):
+    text = tmp_path / "text.mp4"
+    text.write_text("no video")
+    output = tmp_path / "result"
+    options = ["--output", str(output), "--formats", "json", "--max-frames", "2", *model]
+    assert demo.main(["--input", str(text), str(clip), *options]) == 1
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 2
+    assert "text.mp4" in errors[0]
+    assert errors[1] == f"error: 1 of 2 inputs failed: {text}."
+    assert len(frames_in(output)) == 2
+    assert demo.main(["--input", str(text), str(tmp_path / "none"), *options]) == 1
+
+
 def test_part_of_the_frames_and_smaller_ones(demo, model, clip, tmp_path):
     output = tmp_path / "result"
     part = ["--start", "2", "--end", "10", "--every", "3", "--max-size", "48"]

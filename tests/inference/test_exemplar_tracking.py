@@ -251,6 +251,22 @@ def test_query_starts_from_exemplar_and_what_was_found_since_by_weight():
     torch.testing.assert_close(both, 0.25 * exemplars + 0.75 * found)
 
 
+@pytest.mark.parametrize("window", [1, 3])
+def test_after_a_step_that_failed_there_is_no_other_until_the_reset(window):
+    predictor = make_predictor(window)
+    predictor.add_exemplar(point=(9000, 5))
+    for t in range(window - 1):
+        predictor.step(frame(t))
+    with pytest.raises(ValueError, match="9000"):
+        predictor.step(frame(window - 1))
+    with pytest.raises(ValueError, match=r"failed; call reset\(\)"):
+        predictor.step(frame(window))
+    predictor.reset()
+    predictor.add_exemplar(**exemplar("box", RED, 0))
+    found = [predictor.step(frame(t)) for t in range(window)]
+    assert_found(found[-1], {1: RED}, 0)
+
+
 @pytest.mark.parametrize("key", ["FIRST_WEIGHT", "MOMENTUM", "MIN_SCORE"])
 def test_options_beyond_their_range_are_refused(key):
     with pytest.raises(ValueError, match=rf"EXEMPLAR\.{key} is 1\.5; it must lie in 0\.\.1"):
