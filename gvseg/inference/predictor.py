@@ -90,6 +90,7 @@ class VideoPredictor:
             is_thing=self._is_thing,
             stopwatch=self.stopwatch,
         )
+        self._is_broken = False  # by an error in the middle of a window
         self._begin_video()
 
     def reset(self) -> None:
@@ -193,7 +194,7 @@ class VideoPredictor:
         self.runner.reset()
         self._ready: deque[FrameSegments] = deque()  # segmented, but not returned by `step` yet
         self._next_index = 0
-        self._is_broken: bool = False  # by an error in the middle of a window
+        self._is_broken = False
 
     def run(
         self,
