@@ -20,8 +20,14 @@ def read_frame(path: str | Path) -> np.ndarray:
     Raises:
         FileNotFoundError: there is no such file.
         OSError: the file is truncated or is no image.
+        ValueError: its pixels have more than 8 bits, of which nobody says what is black and white.
     """
     with open_image(path, "Frame") as image:
+        if image.mode.startswith(("I", "F")):
+            raise ValueError(
+                f"Frame {path} has grey values of 16 bits or more; convert it to 8 bits, with the "
+                "range that matters from black to white."
+            )
         ImageOps.exif_transpose(image, in_place=True)
         # A conversion copies even what is RGB already.
         return np.array(image if image.mode == "RGB" else image.convert("RGB"))

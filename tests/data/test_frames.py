@@ -56,3 +56,9 @@ def test_file_that_is_no_image_is_named(tmp_path: Path, read):
     (tmp_path / "text.jpg").write_text("no image")
     with pytest.raises(OSError, match=r"text\.jpg cannot be read"):
         read(tmp_path / "text.jpg")
+
+
+def test_frame_of_16_bits_is_refused(tmp_path: Path):
+    Image.fromarray(np.full((4, 6), 9000, dtype=np.uint16)).save(tmp_path / "deep.png")
+    with pytest.raises(ValueError, match=r"deep\.png has grey values of 16 bits or more; convert"):
+        read_frame(tmp_path / "deep.png")
