@@ -133,8 +133,8 @@ def _explain(report: MappingReport) -> str:
         lines.append(f"and {len(report.mismatched) - 10} more.")
     if all(entry.startswith(CLASS_DEPENDENT) for entry in report.mismatched):
         lines.append(
-            "To train another set of classes, or other queries, set MODEL.GVSEG.CLASS_HEAD_RESET "
-            "True."
+            "Use the config that the checkpoint was trained with; or, to train another set of "
+            "classes or other queries from it, set MODEL.GVSEG.CLASS_HEAD_RESET True."
         )
     else:
         lines.append("Use the config that the checkpoint was trained with.")

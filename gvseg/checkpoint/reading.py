@@ -69,7 +69,8 @@ def checkpoint_file(path: str | Path) -> Path:
                 f"Weights {name} are a URL, and URLs are not fetched: download the file and give "
                 "its path."
             )
-        raise FileNotFoundError(f"Weights {path} do not exist.")
+        start = "" if path.is_absolute() else f"; a relative path starts in {Path.cwd()}"
+        raise FileNotFoundError(f"Weights {path} do not exist{start}.")
     if path.suffix not in SUFFIXES:
         raise ValueError(f"Weights {path} have an unknown ending; known: {', '.join(SUFFIXES)}.")
     return path
