@@ -51,7 +51,8 @@ class TestFirstExisting:
         assert first_existing(candidates) == tmp_path / "b"
 
     def test_all_are_named_where_none_is(self, tmp_path: Path):
-        with pytest.raises(FileNotFoundError, match=r"/a does not exist, nor does .*/b\.$"):
+        named = r"/a does not exist, nor does .*/b; unpack .*DETECTRON2_DATASETS"
+        with pytest.raises(FileNotFoundError, match=named):
             first_existing([tmp_path / "a", tmp_path / "b"])
 
 
