@@ -245,3 +245,9 @@ def test_legend_of_a_semantic_dataset_has_no_things():
 def test_legend_without_names_is_refused():
     with pytest.raises(ValueError, match="'tiny' has no class names"):
         ClassLegend.from_metadata(metadata(evaluator_type="none"))
+
+
+def test_objects_of_two_classes_numbered_by_thousands_have_different_colors():
+    """1000 * class + number, as label images have it: each class has an object 1."""
+    colors = {identity_color(1000 * class_id + 1) for class_id in range(9)}
+    assert len(colors) == 9
