@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from gvseg.data.segments import FrameLabels, decode_segmentation, is_polygon
+from gvseg.data.segments import FrameLabels, decode_segmentation, encode_masks, is_polygon
 from gvseg.structures import FrameSegments
 
 Segmentation = list[list[float]] | dict[str, Any]  # in COCO's form
@@ -136,3 +136,9 @@ def _check_sum(total: int, size: tuple[int, int]) -> None:
             f"has run lengths for {total} pixels, but its frame has {size[0] * size[1]} "
             f"({size[0]}x{size[1]})"
         )
+
+
+def run_lengths(mask: np.ndarray) -> dict[str, Any]:
+    """Return a mask (H, W) bool as run lengths that JSON can hold."""
+    (encoded,) = encode_masks(mask[None])
+    return {"size": list(mask.shape), "counts": encoded["counts"].decode("ascii")}

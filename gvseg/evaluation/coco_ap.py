@@ -33,6 +33,7 @@ _STAT_NAMES = (
 
 @dataclass
 class _ScoredImage:
+    place: tuple[str | int, int]  # id of the record and index of the frame
     size: tuple[int, int]  # height, width
     truth: list[Annotation]
     predictions: list[Annotation]
@@ -60,7 +61,9 @@ class InstanceApMetric:
             true_annotations, truth.is_crowd, truth.areas, strict=True
         ):
             annotation["iscrowd"], annotation["area"] = int(is_crowd), float(area)
-        self.images.append(_ScoredImage(truth.size, true_annotations, _annotations(prediction)))
+        place = (record["video_id"], prediction.frame_index)
+        image = _ScoredImage(place, truth.size, true_annotations, _annotations(prediction))
+        self.images.append(image)
 
     def end_video(self, record: Record) -> None:
         """Do nothing: frames are scored on their own."""
@@ -96,6 +99,8 @@ class InstanceApMetric:
         return [f"Undefined, as nothing annotated falls under it: {names}."]
 
     def _evaluate(self) -> COCOeval:
+        # Objects of equal scores rank as their images do, however many processes there were.
+        self.images.sort(key=lambda image: image.place)
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             truth = self._coco([image.truth for image in self.images])
             predictions = self._coco([image.predictions for image in self.images])

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from gvseg.data.mask_annotations import run_lengths
 from gvseg.data.whole_files import GrowingFile, whole_file
-from gvseg.evaluation.submissions.track_json import run_lengths
 from gvseg.inference.frames import Frame
 from gvseg.inference.json_files import GrowingJson
 from gvseg.inference.video_info import VideoInfo

@@ -14,10 +14,10 @@ from typing import Any, Protocol
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from gvseg.data.mask_annotations import run_lengths
 from gvseg.evaluation.overlaps import TrackScores, take_segments
 from gvseg.evaluation.submissions.burst_json import frame_tracks
 from gvseg.evaluation.submissions.panoptic import PanopticImages
-from gvseg.evaluation.submissions.track_json import run_lengths
 from gvseg.inference.frames import Frame
 from gvseg.inference.json_files import (
     GrowingJson,

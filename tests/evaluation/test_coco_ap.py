@@ -30,9 +30,9 @@ def box_masks(*boxes: tuple[int, int, int, int]) -> np.ndarray:
 def score(*frames: tuple[FrameSegments, FrameSegments], num_classes: int = 2) -> dict[str, float]:
     """Score pairs of truth and prediction."""
     metric = InstanceApMetric([str(index) for index in range(num_classes)])
-    for truth, prediction in frames:
-        metric.update({}, labels_of(truth), prediction)
-        metric.end_video({})
+    for image_id, (truth, prediction) in enumerate(frames):
+        metric.update({"video_id": image_id}, labels_of(truth), prediction)
+        metric.end_video({"video_id": image_id})
     return metric.compute()
 
 
@@ -94,7 +94,7 @@ def test_detection_inside_a_crowd_is_no_error():
     truth.is_crowd[1] = True
     detections = instance_segments(box_masks((0, 0, 9, 9), (20, 20, 30, 30)), [0, 0], [0.5, 0.9])
     metric = InstanceApMetric(["0"])
-    metric.update({}, truth, detections)
+    metric.update({"video_id": 1}, truth, detections)
     assert metric.compute()["AP"] == pytest.approx(1.0)
 
 
@@ -102,7 +102,7 @@ def test_stated_areas_choose_the_size_range():
     truth = labels_of(instance_segments(box_masks((0, 0, 9, 9)), [0], [1]))
     truth.areas[:] = 32**2 + 1
     metric = InstanceApMetric(["0"])
-    metric.update({}, truth, instance_segments(box_masks((0, 0, 9, 9)), [0], [1]))
+    metric.update({"video_id": 1}, truth, instance_segments(box_masks((0, 0, 9, 9)), [0], [1]))
     scores = metric.compute()
     assert scores["APm"] == pytest.approx(1.0)
     assert np.isnan(scores["APs"])
@@ -124,10 +124,25 @@ def test_merged_parts_score_as_the_whole():
         instance_segments(truth.masks, [1, 0], [0.9, 0.8]),
     )
     parts = [InstanceApMetric(["0", "1"]) for _ in range(2)]
-    parts[0].update({}, labels_of(truth), good)
-    parts[1].update({}, labels_of(truth), bad)
+    parts[0].update({"video_id": 0}, labels_of(truth), good)
+    parts[1].update({"video_id": 1}, labels_of(truth), bad)
     parts[0].merge(parts[1])
     np.testing.assert_equal(parts[0].compute(), score((truth, good), (truth, bad)))
+
+
+def test_equal_scores_rank_by_image_whoever_saw_it_first():
+    truth = instance_segments(box_masks((0, 0, 9, 9)), [0], [1])
+    right = instance_segments(truth.masks, [0], [0.5])
+    wrong = instance_segments(box_masks((20, 20, 30, 30)), [0], [0.5])
+    scores = []
+    for order in ((1, 2), (2, 1)):
+        metric = InstanceApMetric(["0"])
+        for image_id in order:
+            prediction = wrong if image_id == 1 else right
+            metric.update({"video_id": image_id}, labels_of(truth), prediction)
+        scores.append(metric.compute()["AP"])
+    # The wrong one of the first image comes first: precision 1 / 2 up to a recall of 1 / 2.
+    assert scores == pytest.approx([51 / 101 / 2] * 2)
 
 
 def test_scores_are_those_of_pycocotools_on_files(small_benchmarks: Path):

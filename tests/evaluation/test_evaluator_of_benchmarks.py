@@ -110,7 +110,7 @@ def test_hidden_labels_are_predicted_for_a_server(tmp_path: Path, monkeypatch: p
 def test_options_that_make_no_sense_are_named(tmp_path: Path):
     with pytest.raises(ValueError, match="Unknown protocol 'hota'; choose one of vpq/vipseg,"):
         VideoEvaluator("vspw_val", more_protocols=["hota"])
-    with pytest.raises(ValueError, match="Benchmark coco128 has no format for predictions"):
-        VideoEvaluator("coco128_train", tmp_path, write_predictions=True)
+    with pytest.raises(ValueError, match="coco128_as_object has no format for predictions"):
+        VideoEvaluator("coco128_as_object_train", tmp_path, write_predictions=True)
     with pytest.raises(ValueError, match="Predictions are to be written, but no output_dir"):
         VideoEvaluator("vspw_val", write_predictions=True)

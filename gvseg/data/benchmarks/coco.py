@@ -75,6 +75,7 @@ def _coco_as(table_name: str, name_of_name: Mapping[str, str]) -> Benchmark:
         load_records=partial(_load_coco, index_of_category(_CLASSES, classes, name_of_name)),
         read_labels=read_image_labels,
         metrics=("ap/coco",),
+        submission="object_json",
     )
 
 
@@ -98,6 +99,7 @@ COCO = Benchmark(
     load_records=partial(_load_coco, None),
     read_labels=read_image_labels,
     metrics=("ap/coco",),
+    submission="object_json",
     # Of the files of cocodataset.org; crowd regions are no objects.
     counts={
         "train2017": Counts(118287, objects=849949),
@@ -112,6 +114,7 @@ COCO128 = Benchmark(
     load_records=partial(_load_coco128, None),
     read_labels=read_image_labels,
     metrics=("ap/coco",),
+    submission="object_json",
 )
 COCO_AS_YTVIS_2019 = _coco_as("ytvis_2019", COCO_TO_YTVIS_2019)
 COCO_AS_YTVIS_2021 = _coco_as("ytvis_2021", COCO_TO_YTVIS_2021)

@@ -108,6 +108,7 @@ COCO_PANOPTIC = Benchmark(
     load_records=load_records,
     read_labels=read_labels,
     metrics=("pq/coco",),
+    submission="coco_panoptic",
     counts={"train2017": Counts(118287), "val2017": Counts(5000)},
 )
 COCO_SEMANTIC = Benchmark(
@@ -118,5 +119,6 @@ COCO_SEMANTIC = Benchmark(
     load_records=load_records,
     read_labels=read_semantic_labels,
     metrics=("vss/images",),
+    submission="class_images",
     counts=COCO_PANOPTIC.counts,
 )

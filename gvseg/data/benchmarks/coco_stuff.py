@@ -153,5 +153,6 @@ COCO_STUFF21 = Benchmark(
     read_labels=read_labels,
     # Windows of more than a frame have none in an image, so VPQ is that of one, which is PQ.
     metrics=("pq/coco", "stq/vipseg"),
+    submission="coco_panoptic",
     counts={"train": Counts(13), "val": Counts(8)},
 )

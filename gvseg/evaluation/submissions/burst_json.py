@@ -15,17 +15,18 @@ from pathlib import Path
 import numpy as np
 
 from gvseg.data.benchmark import Benchmark, Record, annotated_frames
-from gvseg.data.mask_annotations import decode_mask
+from gvseg.data.mask_annotations import decode_mask, run_lengths
 from gvseg.evaluation.overlaps import TrackScores
 from gvseg.evaluation.submissions.json_parts import (
+    RESULTS_FILE,
     Entry,
     JsonParts,
     by_identity,
+    class_index,
     entries_of,
     read_predictions,
 )
 from gvseg.evaluation.submissions.submission import check_known
-from gvseg.evaluation.submissions.track_json import RESULTS_FILE, run_lengths
 from gvseg.structures import FrameSegments
 
 _SEQUENCE_KEYS = ("id", "annotated_image_paths", "track_category_ids", "segmentations")
@@ -189,12 +190,7 @@ class BurstJsonReader:
         if len(self._classes) == 1:
             return 0
         category_id = sequence["track_category_ids"].get(track_id)
-        if category_id not in self._classes.index_of_id:
-            raise ValueError(
-                f"{source} track {track_id} has category {category_id}, which is none of the "
-                f"{len(self._classes)} of {self._classes.name}."
-            )
-        return self._classes.index_of_id[category_id]
+        return class_index(category_id, self._classes, f"{source} track {track_id}")
 
 
 def _tracks_by_frame(sequence: Entry, record: Record, source: str) -> dict[str, dict[str, Entry]]:

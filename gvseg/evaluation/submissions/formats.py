@@ -11,8 +11,10 @@ from gvseg.data.benchmark import Benchmark, Record
 from gvseg.evaluation.submissions.burst_json import BurstJsonReader, BurstJsonWriter
 from gvseg.evaluation.submissions.class_images import ClassImageWriter, open_class_images
 from gvseg.evaluation.submissions.object_images import ObjectImageWriter, open_object_images
+from gvseg.evaluation.submissions.object_json import ObjectJsonReader, ObjectJsonWriter
 from gvseg.evaluation.submissions.panoptic import (
     CITYSCAPES_LAYOUT,
+    COCO_LAYOUT,
     VIPSEG_LAYOUT,
     PanopticLayout,
     PanopticReader,
@@ -41,6 +43,8 @@ FORMATS = {
     "class_images": SubmissionFormat(ClassImageWriter, open_class_images),  # VSPW
     "vipseg": _panoptic(VIPSEG_LAYOUT),
     "cityscapes_vps": _panoptic(CITYSCAPES_LAYOUT),
+    "coco_panoptic": _panoptic(COCO_LAYOUT),  # COCO panoptic, coco_stuff21
+    "object_json": SubmissionFormat(ObjectJsonWriter, ObjectJsonReader),  # COCO
     "step_images": SubmissionFormat(StepImageWriter, open_step_images),  # KITTI-STEP
     "track_json": SubmissionFormat(TrackJsonWriter, TrackJsonReader),  # YouTube-VIS, OVIS
     "object_images": SubmissionFormat(ObjectImageWriter, open_object_images),  # YouTube-VOS, DAVIS

@@ -42,8 +42,9 @@ class ImageFolderReader:
         self._decode = decode
         self._needs_first = needs_first
         names = {path.name for path in folder.iterdir() if path.is_dir()}
-        names = {name for name in names if not name.startswith(".")}
-        check_known(set(names), records, folder)
+        id_of_name = {str(record["video_id"]): record["video_id"] for record in records}
+        video_ids = {id_of_name.get(name, name) for name in names if not name.startswith(".")}
+        check_known(video_ids, records, folder)
 
     def frames(self, record: Record, frame_indices: Sequence[int]) -> Iterator[FrameSegments]:
         """Yield the predictions for some frames of a video."""

@@ -13,9 +13,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
+
 from gvseg.data.benchmark import Record
+from gvseg.data.class_table import ClassTable
+from gvseg.data.mask_annotations import compact, decode_mask
 
 Entry = dict[str, Any]
+
+RESULTS_FILE = "results.json"  # of formats that are one JSON alone
 
 
 class JsonParts:
@@ -111,3 +117,38 @@ def by_identity(entries: Sequence[Entry], key: str, source: str | Path) -> dict[
             raise ValueError(f"Prediction {source} has several entries with {key} {entry[key]}.")
         found[entry[key]] = entry
     return found
+
+
+def class_index(
+    category_id: Any,  # noqa: ANN401  (whatever a JSON holds)
+    classes: ClassTable,
+    source: str,
+) -> int:
+    """Return the index of a category.
+
+    Raises:
+        ValueError: it is none of the classes; `source` says whose it is.
+    """
+    if category_id not in classes.index_of_id:
+        raise ValueError(
+            f"{source} has category {category_id}, which is none of the {len(classes)} of "
+            f"{classes.name}."
+        )
+    return classes.index_of_id[category_id]
+
+
+def mask_of(
+    segmentation: Any,  # noqa: ANN401  (whatever a JSON holds)
+    size: tuple[int, int],
+    source: str,
+) -> np.ndarray:
+    """Return a mask, (H, W) bool, as COCO's JSONs have it.
+
+    Raises:
+        ValueError: it is of another size or damaged; `source` says whose it is.
+    """
+    try:
+        known = compact(segmentation, size)
+    except ValueError as error:
+        raise ValueError(f"{source} {error}.") from None
+    return decode_mask(known, size, source)

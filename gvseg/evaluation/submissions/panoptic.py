@@ -1,7 +1,8 @@
-"""The formats of VIPSeg and Cityscapes-VPS: colours in images, and one JSON of their classes.
+"""The formats of VIPSeg, Cityscapes-VPS and COCO: colours in images, one JSON of their classes.
 
     <folder>/pan_pred/<video>/<frame>.png   VIPSeg: R + 256 G + 65536 B is a segment, 0 is void
     <folder>/pan_pred/<image id>.png        Cityscapes-VPS, whose labelled frames alone count
+    <folder>/pan_pred/<image>.png           COCO, named as the image is
     <folder>/pred.json                      annotations: of each frame, its segments and their
                                             categories, in VIPSeg by video
 
@@ -274,7 +275,21 @@ def _cityscapes_from_entries(
                        json_file)  # fmt: skip
 
 
+def _coco_to_entries(record: Record, frames: list[Entry]) -> list[Entry]:
+    return [{**frame, "image_id": record["video_id"]} for frame in frames]
+
+
+def _coco_from_entries(
+    entries: list[Entry], records: Sequence[Record], json_file: Path
+) -> dict[str, Entry]:
+    entries_of(entries, ("image_id", *_FRAME_KEYS), json_file)
+    images = by_identity(entries, "image_id", json_file)
+    check_known(set(images), records, f"Prediction {json_file}")
+    return {Path(image["file_name"]).stem: image for image in images.values()}
+
+
 VIPSEG_LAYOUT = PanopticLayout(_vipseg_image_name, _vipseg_to_entries, _vipseg_from_entries)
 CITYSCAPES_LAYOUT = PanopticLayout(
     _cityscapes_image_name, _cityscapes_to_entries, _cityscapes_from_entries
 )
+COCO_LAYOUT = PanopticLayout(frame_stem, _coco_to_entries, _coco_from_entries)

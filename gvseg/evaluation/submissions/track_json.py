@@ -17,19 +17,19 @@ from typing import Any
 import numpy as np
 
 from gvseg.data.benchmark import Benchmark, Record
-from gvseg.data.mask_annotations import compact, decode_mask
-from gvseg.data.segments import encode_masks
+from gvseg.data.mask_annotations import run_lengths
 from gvseg.evaluation.overlaps import TrackScores
 from gvseg.evaluation.submissions.json_parts import (
+    RESULTS_FILE,
     Entry,
     JsonParts,
+    class_index,
     entries_of,
+    mask_of,
     read_predictions,
 )
 from gvseg.evaluation.submissions.submission import check_known
 from gvseg.structures import FrameSegments
-
-RESULTS_FILE = "results.json"
 
 
 class TrackJsonWriter:
@@ -109,11 +109,7 @@ class TrackJsonReader:
         self._tracks: dict[Any, list[Entry]] = defaultdict(list)
         for position, entry in enumerate(entries):
             self._tracks[entry["video_id"]].append({**entry, "position": position})
-            if entry["category_id"] not in self._class_of_category:
-                raise ValueError(
-                    f"{self._source(entry, position)} has category {entry['category_id']}, which "
-                    f"is none of the {len(benchmark.classes)} of {benchmark.classes.name}."
-                )
+            class_index(entry["category_id"], benchmark.classes, self._source(entry, position))
 
     def frames(self, record: Record, frame_indices: Sequence[int]) -> Iterator[FrameSegments]:
         """Yield the predictions for some frames of a video."""
@@ -151,17 +147,7 @@ class TrackJsonReader:
 
     def _mask(self, track: Entry, frame_index: int, size: tuple[int, int]) -> np.ndarray:
         source = f"{self._source(track, track['position'])} in frame {frame_index},"
-        try:
-            segmentation = compact(track["segmentations"][frame_index], size)
-        except ValueError as error:
-            raise ValueError(f"{source} {error}.") from None
-        return decode_mask(segmentation, size, source)
+        return mask_of(track["segmentations"][frame_index], size, source)
 
     def _source(self, entry: Entry, position: int) -> str:
         return f"Prediction {self.path}: entry {position}, of video {entry['video_id']},"
-
-
-def run_lengths(mask: np.ndarray) -> Entry:
-    """Return a mask (H, W) bool as run lengths that JSON can hold."""
-    (encoded,) = encode_masks(mask[None])
-    return {"size": list(mask.shape), "counts": encoded["counts"].decode("ascii")}

@@ -31,6 +31,9 @@ DATASETS = {
     "youtube_vos_2019_train": "youtube_vos",
     "burst_mask_val": "burst",
     "burst_class_val": "burst",
+    "coco_val2017": "coco",
+    "coco_panoptic_val2017": "coco_panoptic",
+    "coco_semantic_val2017": "coco_panoptic",
 }
 Predict = Callable[["MadeUp", Record], list[FrameSegments]]
 
@@ -70,10 +73,11 @@ def make(root: Path, dataset_name: str, *, num_videos: int = 3) -> MadeUp:
     """Write a split, with enough frames that windows of all lengths occur."""
     row, benchmark = get_format(DATASETS[dataset_name]), get_benchmark(dataset_name)
     split = benchmark.split_of(dataset_name)
+    num_frames = 20 if benchmark.name == "cityscapes_vps" else 11
     spec = row.scene(
         split,
         size=(48, 72),
-        num_frames=20 if benchmark.name == "cityscapes_vps" else 11,
+        num_frames=1 if row.is_still else num_frames,
         num_classes=6 if row.benchmark(split).task is not Task.EVS else None,
     )
     row.write(root, split, make_videos(spec, num_videos=num_videos, seed=5, split=split))

@@ -20,12 +20,14 @@ from tests.evaluation.submissions.made_up import MadeUp, make, perfect
 
 IMAGES = (
     *("vipseg_val", "kitti_step_val", "cityscapes_vps_val", "vspw_val", "davis2017_val"),
-    "davis2016_val",
+    *("davis2016_val", "coco_panoptic_val2017"),
 )
 JSONS = {
     "vipseg_val": "pred.json",
     "cityscapes_vps_val": "pred.json",
+    "coco_panoptic_val2017": "pred.json",
     "ytvis_2019_train": "results.json",
+    "coco_val2017": "results.json",
     "burst_mask_val": "results.json",
 }
 
@@ -69,7 +71,10 @@ def some_image(made: MadeUp, folder: Path) -> tuple[Path, str]:
     index, video_id = frames[len(frames) // 2], str(record["video_id"])
     if made.benchmark.name == "cityscapes_vps":
         return folder / "pan_pred" / f"{record['image_ids'][index]}.png", video_id
-    name = f"{video_id}/{Path(record['file_names'][index]).stem}.png"
+    stem = Path(record["file_names"][index]).stem
+    if made.benchmark.name == "coco_panoptic":
+        return folder / "pan_pred" / f"{stem}.png", video_id
+    name = f"{video_id}/{stem}.png"
     path = folder / "pan_pred" / name if made.benchmark.name == "vipseg" else folder / name
     return path, video_id
 
@@ -186,7 +191,7 @@ def test_json_cut_short(name: str, sets: Sets, folder: Path):
     assert f"Prediction {path} is not valid JSON" in error_of(made, folder)
 
 
-@pytest.mark.parametrize("name", ["vipseg_val", "cityscapes_vps_val"])
+@pytest.mark.parametrize("name", ["vipseg_val", "cityscapes_vps_val", "coco_panoptic_val2017"])
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -206,7 +211,7 @@ def test_json_cut_short(name: str, sets: Sets, folder: Path):
             lambda frames: frames.append(
                 frames[2] | {"file_name": "strange.png", "image_id": "strange"}
             ),
-            "which is not in the dataset",
+            "not in the dataset",
         ),
     ],
     ids=["no frame", "no segment", "no pixels", "category", "no list", "twice", "strange"],
@@ -237,6 +242,27 @@ def test_json_that_does_not_fit_the_images(
 )  # fmt: skip
 def test_tracks_that_do_not_fit(change: Edit, message: str, sets: Sets, folder: Path):
     made = sets.copy("ytvis_2019_train", folder)
+    path = folder / "results.json"
+    edit(path, change)
+    error = error_of(made, folder)
+    assert message in error
+    assert str(path) in error
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda objects: objects[1].update(image_id=99), "has predictions for 99: 1 videos"),
+        (lambda objects: objects[1].update(category_id=99), "entry 1, of image 1, has category 99"),
+        (lambda objects: objects[1].pop("score"), "entry 1 lacks score"),
+        (lambda objects: objects.insert(1, "object"), "entry 1 lacks image_id, category_id"),
+        (lambda objects: objects[0]["segmentation"].update(size=[9, 9]),
+         "entry 0, of image 1, has run lengths for 9x9 pixels"),
+    ],
+    ids=["image", "category", "no score", "no object", "size"],
+)  # fmt: skip
+def test_objects_that_do_not_fit(change: Edit, message: str, sets: Sets, folder: Path):
+    made = sets.copy("coco_val2017", folder)
     path = folder / "results.json"
     edit(path, change)
     error = error_of(made, folder)
@@ -283,8 +309,8 @@ def test_names_that_do_not_exist_are_named(sets: Sets, folder: Path, tmp_path: P
         score_submission("vspw_val", folder, root=tmp_path / "nowhere")
     with pytest.raises(ValueError, match="Unknown protocol 'vss/vpsw'; choose one of"):
         score_submission("vspw_val", folder, root=made.root, protocols=["vss/vpsw"])
-    with pytest.raises(ValueError, match="coco128 has no format for predictions"):
-        submission_format(replace(made.benchmark, name="coco128", submission=None))
+    with pytest.raises(ValueError, match="stills has no format for predictions"):
+        submission_format(replace(made.benchmark, name="stills", submission=None))
 
 
 # What writers refuse.
@@ -300,6 +326,15 @@ def test_pixel_without_a_class_cannot_be_written(sets: Sets, folder: Path, tmp_p
     writer = submission_format(made.benchmark).open_writer(tmp_path / "new", made.benchmark)
     with pytest.raises(ValueError, match=r"Video .*, frame .*: 3 pixels are predicted to be of no"):
         writer.write(record, replace(first, index_map=index_map))
+
+
+def test_video_cannot_be_written_as_objects_of_an_image(sets: Sets, folder: Path, tmp_path: Path):
+    made = sets.copy("coco_val2017", folder)
+    record = made.records[0]
+    (only,) = perfect(made, record)
+    writer = submission_format(made.benchmark).open_writer(tmp_path / "new", made.benchmark)
+    with pytest.raises(ValueError, match="Video 1 has 2 frames, but COCO's format is one of"):
+        writer.write({**record, "length": 2}, only)
 
 
 def test_identity_twice_in_a_frame_cannot_be_written(sets: Sets, folder: Path, tmp_path: Path):
