@@ -67,9 +67,12 @@ def run(args: argparse.Namespace) -> None:
     rng = np.random.default_rng(args.seed)
     chosen = rng.choice(len(candidates), num_frames, replace=False)
     truths, guesses = Row("as annotated", [], []), Row("as predicted", [], [])
+    num_predicted = num_drawn = 0
     for record, index in (candidates[position] for position in sorted(chosen)):
         (prediction,) = reader.frames(record, [index])
+        num_predicted += len(prediction)
         prediction = _sure(prediction, args.score_threshold)
+        num_drawn += len(prediction)
         caption = f"{record['video_id']}, frame {index}"
         for row, labels in (
             (truths, benchmark.read_labels(record, index)),
@@ -86,6 +89,12 @@ def run(args: argparse.Namespace) -> None:
     title = f"{args.dataset}: {num_frames} of {len(candidates)} frames, seed {args.seed}"
     write_png(args.output, lay_out(rows, title))
     logger.info("%s: %d frames", args.output, num_frames)
+    if num_predicted and not num_drawn:
+        logger.warning(
+            "None of the %d objects that are predicted in these frames has a score of %g; "
+            "--score-threshold 0 draws them all.",
+            num_predicted, args.score_threshold,
+        )  # fmt: skip
 
 
 def _draw(record: Record, index: int, labels: FrameLabels, benchmark: Benchmark) -> np.ndarray:

@@ -6,11 +6,10 @@ from pathlib import Path
 
 from gvseg.data.benchmark import Record
 from gvseg.data.frames import size_of_frames
-from gvseg.data.problems import Problem, Report, raise_problem
+from gvseg.data.problems import RESTORE, Problem, Report, raise_problem
 
 _FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
 _LABEL_SUFFIXES = (".png",)
-_UNPACK = "unpack or download the archive again"
 
 
 def read_video_list(list_file: Path, *, report: Report = raise_problem) -> list[str]:
@@ -27,7 +26,7 @@ def read_video_list(list_file: Path, *, report: Report = raise_problem) -> list[
         if (name := line.strip())
     ]
     if not names:
-        report(Problem(str(list_file), "names no video", _UNPACK))
+        report(Problem(str(list_file), "names no video", RESTORE))
     unique = dict.fromkeys(names)
     for name in unique:
         if names.count(name) > 1:
@@ -53,10 +52,10 @@ def folder_record(
         label_of_stem = images_by_stem(labels, _LABEL_SUFFIXES, report=report)
         for stem, path in frame_of_stem.items():
             if label_of_stem and stem not in label_of_stem:
-                report(Problem(str(path), f"has no label image in {labels}", _UNPACK))
+                report(Problem(str(path), f"has no label image in {labels}", RESTORE))
         for stem, path in label_of_stem.items():
             if frame_of_stem and stem not in frame_of_stem:
-                report(Problem(str(path), f"has no frame in {frames}", _UNPACK))
+                report(Problem(str(path), f"has no frame in {frames}", RESTORE))
         frame_of_stem = {
             stem: path for stem, path in frame_of_stem.items() if stem in label_of_stem
         }
@@ -88,7 +87,7 @@ def images_by_stem(
         report: told of each problem.
     """
     if not folder.is_dir():
-        report(Problem(str(folder), "does not exist", _UNPACK))
+        report(Problem(str(folder), "does not exist", RESTORE))
         return {}
     images: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
@@ -101,7 +100,7 @@ def images_by_stem(
         else:
             images[path.stem] = path
     if not images:
-        report(Problem(str(folder), f"has no images ({', '.join(suffixes)})", _UNPACK))
+        report(Problem(str(folder), f"has no images ({', '.join(suffixes)})", RESTORE))
     return images
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from gvseg.data.problems import Report, problem_of
+from gvseg.data.problems import RESTORE, Report, problem_of
 from gvseg.data.whole_files import whole_file
 
 
@@ -63,7 +63,7 @@ def size_of_frames(paths: Sequence[str | Path], report: Report) -> tuple[int, in
         try:
             return frame_size(path)
         except OSError as error:
-            report(problem_of(error, path, "unpack or download the archive again"))
+            report(problem_of(error, path, RESTORE))
     return None
 
 

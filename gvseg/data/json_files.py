@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gvseg.data.class_table import ClassTable
-from gvseg.data.problems import Problem, Report, raise_problem
+from gvseg.data.problems import RESTORE, Problem, Report, raise_problem
 
 Entry = dict[str, Any]
 
@@ -29,9 +29,9 @@ def read_json(path: Path) -> Entry:
         what = f"has {error.args[0]!r} several times in one object, of which readers take one"
         raise_problem(Problem(str(path), what, "give each its own"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise_problem(Problem(str(path), f"is not valid JSON: {error}", "download it again"))
+        raise_problem(Problem(str(path), f"is not valid JSON: {error}", RESTORE))
     if not isinstance(content, dict):
-        raise_problem(Problem(str(path), "holds no JSON object", "download it again"))
+        raise_problem(Problem(str(path), "holds no JSON object", RESTORE))
     return content
 
 

@@ -11,12 +11,11 @@ import numpy as np
 from gvseg.data.benchmark import Record
 from gvseg.data.exemplars import exemplar_from_mask
 from gvseg.data.frame_folders import label_file
-from gvseg.data.problems import Problem, raise_problem
+from gvseg.data.problems import RESTORE, Problem, raise_problem
 from gvseg.data.segments import FrameLabels, LabelRuns, read_id_image
 from gvseg.structures import Exemplar, FrameSegments
 
 VOID_ID = 255
-UNPACK = "unpack or download the archive again"
 
 
 def read_object_labels(record: Record, frame_index: int, *, is_single: bool = False) -> FrameLabels:
@@ -45,7 +44,7 @@ def read_object_image(
     size = (record["height"], record["width"])
     if id_image.shape != size:
         what = "has {}x{} pixels, but its video has {}x{} (height x width)"
-        raise_problem(Problem(path, what.format(*id_image.shape, *size), UNPACK))
+        raise_problem(Problem(path, what.format(*id_image.shape, *size), RESTORE))
     runs = LabelRuns.of(id_image)
     shown = np.flatnonzero((runs.values > 0) & (runs.values != VOID_ID))
     positions = np.full(len(runs.values), -1, dtype=np.int16)
@@ -76,7 +75,7 @@ def exemplar_in(labels: FrameLabels, object_id: int, kind: str, path: str) -> Ex
     found = np.flatnonzero(segments.ids == object_id).tolist()
     if not found:
         what = f"does not show object {object_id}, which is given there"
-        raise_problem(Problem(path, what, UNPACK))
+        raise_problem(Problem(path, what, RESTORE))
     return exemplar_from_mask(
         segments.mask(found[0]),
         kind=kind,

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+# What to do about a file that is not as it was made, be it of a benchmark or of one's own.
+RESTORE = "restore it, or unpack or download the archive again"
+
 
 @dataclass(frozen=True)
 class Problem:

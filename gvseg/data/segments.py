@@ -89,7 +89,7 @@ def front_map(segments: FrameSegments) -> np.ndarray:
 
 
 def read_id_image(path: str | Path, kind: str = "Annotation") -> np.ndarray:
-    """Return the ids of a one-channel image (grey of 8 or 16 bits, or palette), (H, W) int32.
+    """Return the ids of a one-channel image (grey of 1, 8 or 16 bits, or palette), (H, W) int32.
 
     Args:
         path: the file.
@@ -98,18 +98,20 @@ def read_id_image(path: str | Path, kind: str = "Annotation") -> np.ndarray:
     Raises:
         FileNotFoundError: there is no such file.
         OSError: the file is truncated or is no image.
-        ValueError: the image has colour channels, so its values are no ids.
+        ValueError: the image has colour channels, or is a JPEG, so its values are no ids.
     """
     with open_image(path, kind) as image:
+        if image.format == "JPEG":
+            raise ValueError(f"{kind} {path} is a JPEG, which does not keep ids; give a PNG.")
         if image.mode not in _ID_MODES:
             raise ValueError(
                 f"{kind} {path} is an image of mode {image.mode}; ids need one channel, grey "
-                "or palette."
+                "or palette, such as a grey PNG that is 0 where nothing is."
             )
         return np.array(image).astype(np.int32)
 
 
-_ID_MODES = ("L", "P", "I", "I;16")
+_ID_MODES = ("1", "L", "P", "I", "I;16")
 
 
 def semantic_labels(

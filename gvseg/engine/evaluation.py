@@ -34,9 +34,10 @@ PROGRESS_PERIOD = 50  # videos between two lines of progress
 def check_evaluation(cfg: CfgNode) -> None:
     """Raise a ValueError where the evaluation at the end of a training would stop at a setting."""
     for dataset_name in cfg.DATASETS.TEST:
-        is_thing = get_benchmark(dataset_name).classes.is_thing
-        build_association(cfg, RunnerSettings.from_config(cfg, dataset_name).task, is_thing)
-        check_protocols(cfg.MODEL.GVSEG.TEST.MORE_PROTOCOLS)
+        benchmark = get_benchmark(dataset_name)
+        task = RunnerSettings.from_config(cfg, dataset_name).task
+        build_association(cfg, task, benchmark.classes.is_thing)
+        check_protocols(cfg.MODEL.GVSEG.TEST.MORE_PROTOCOLS, benchmark)
 
 
 def evaluate(

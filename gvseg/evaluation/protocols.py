@@ -19,6 +19,7 @@ from gvseg.evaluation.vos import DavisMetric, YouTubeVosMetric
 from gvseg.evaluation.vss import VideoSemanticMetric
 from gvseg.evaluation.ytvis_ap import VideoInstanceApMetric
 from gvseg.structures import FrameSegments
+from gvseg.tasks import Task
 
 
 class VideoMetric(Protocol):
@@ -113,8 +114,31 @@ METRICS: dict[str, Callable[[Benchmark], VideoMetric]] = {
 }
 
 
-def check_protocols(names: Iterable[str]) -> None:
-    """Raise a ValueError unless all of these protocols exist."""
+# Tasks whose labels a family of protocols can score, where not those of all.
+_SHARED_OUT = frozenset({Task.VPS, Task.VSS})  # every pixel has at most one segment
+_TASKS = {
+    "vpq": _SHARED_OUT,
+    "pq": _SHARED_OUT,
+    "stq": _SHARED_OUT,
+    "vss": _SHARED_OUT,
+    "vos": frozenset({Task.EVS}),
+}
+
+
+def check_protocols(names: Iterable[str], benchmark: Benchmark) -> None:
+    """Raise a ValueError unless all of these protocols exist and can score the benchmark."""
     for name in names:
         if name not in METRICS:
             raise ValueError(f"Unknown protocol {name!r}; choose one of {', '.join(METRICS)}.")
+        tasks = _TASKS.get(name.partition("/")[0], frozenset(Task))
+        if benchmark.task not in tasks:
+            known = " and ".join(sorted(task.value for task in tasks))
+            raise ValueError(
+                f"Protocol {name} scores {known}, but {benchmark.name} is for "
+                f"{benchmark.task.value}."
+            )
+        if name.startswith("hota/burst") and not benchmark.name.startswith("burst"):
+            raise ValueError(
+                f"Protocol {name} is for BURST, whose labels say which categories a video has; "
+                f"{benchmark.name} can have hota/trackeval."
+            )

@@ -69,7 +69,7 @@ def score_submission(
     names = protocols or benchmark.metrics
     if not names:
         raise ValueError(f"{benchmark.name} names no protocol; choose among {', '.join(METRICS)}.")
-    check_protocols(names)
+    check_protocols(names, benchmark)
     benchmark, records = load_truth(benchmark, benchmark.split_of(dataset_name), root)
     hidden = [record["video_id"] for record in records if not len(annotated_frames(record))]
     if hidden:

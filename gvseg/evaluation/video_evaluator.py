@@ -66,7 +66,8 @@ class VideoEvaluator(DatasetEvaluator):
         notes: what the metrics had to say of their last scores, by protocol name.
 
     Raises:
-        ValueError: there is no such protocol, or predictions have no format or no place.
+        ValueError: there is no such protocol for the benchmark, or predictions have no format or no
+            place.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class VideoEvaluator(DatasetEvaluator):
         self.dataset_name = dataset_name
         self.output_dir = None if output_dir is None else Path(output_dir)
         self._benchmark = get_benchmark(dataset_name)
-        check_protocols(more_protocols)
+        check_protocols(more_protocols, self._benchmark)
         self._protocols = tuple(dict.fromkeys([*self._benchmark.metrics, *more_protocols]))
         self._writer: SubmissionWriter | None = None
         if write_predictions:

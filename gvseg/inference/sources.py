@@ -56,18 +56,20 @@ def open_source(
     Args:
         source: a folder of images, a glob pattern, a video file, the number of a camera (also as a
             string of digits), arrays (H, W, 3) uint8 RGB, or a source, which is returned as it is.
-        frame_rate: of images and arrays, which have no clock of their own.
+        frame_rate: of images and arrays, which have no clock of their own; None where it is not
+            known, and for videos and cameras, which have one.
         on_bad_frame: what to do about images and frames of a video file that cannot be read.
 
     Raises:
         FileNotFoundError: nothing lies at the path, matches the pattern or is in the folder.
-        ValueError: what lies there is not a folder of images or a video.
+        ValueError: what lies there is not a folder of images or a video, or a frame rate is given
+            for what has its own.
         OSError: the camera does not answer.
     """
     if isinstance(source, FrameSource):
         return source
     if isinstance(source, int):
-        return CameraSource(source)
+        return _open_camera(source, frame_rate)
     if not isinstance(source, (str, Path)):
         return ArraySource(source, frame_rate=frame_rate)
     path = Path(source)
@@ -76,14 +78,28 @@ def open_source(
     if path.is_file():
         if path.suffix.lower() in IMAGE_SUFFIXES:
             return ImageSource([path], name=path.stem, frame_rate=frame_rate)
+        _check_no_rate(frame_rate, path)
         return VideoSource(path, on_bad_frame=on_bad_frame)
     if str(source).isdecimal():
-        return CameraSource(int(str(source)))
+        return _open_camera(int(str(source)), frame_rate)
     if _GLOB_CHARACTERS & set(str(source)):
         return ImageSource.from_pattern(
             str(source), frame_rate=frame_rate, on_bad_frame=on_bad_frame
         )
     raise FileNotFoundError(f"Input {source} does not exist.")
+
+
+def _open_camera(number: int, frame_rate: Fraction | None) -> FrameSource:
+    _check_no_rate(frame_rate, f"camera {number}")
+    return CameraSource(number)
+
+
+def _check_no_rate(frame_rate: Fraction | None, source: str | Path) -> None:
+    if frame_rate is not None:
+        raise ValueError(
+            f"A frame rate of {frame_rate} is given for {source}, which has its own; give it for "
+            "folders and patterns of images alone."
+        )
 
 
 class ImageSource:

@@ -115,10 +115,12 @@ class VideoRunner:
         self.exemplars = exemplars
         self.is_thing = is_thing
         self.stopwatch = stopwatch or Stopwatch()
+        self._size: tuple[int, int] | None = None  # of the frames of the video
         self._begin_window([])
 
     def reset(self) -> None:
         """Begin another video."""
+        self._size = None
         self._begin_window([])
         if self.linker is not None:
             self.linker.reset()
@@ -159,9 +161,10 @@ class VideoRunner:
         They are those of a window that it fills, none where it fills none.
 
         Raises:
-            ValueError: its size is not that of the other frames of the window.
+            ValueError: its size is not that of the other frames of the video.
         """
         self.check_size(frame)
+        self._size = frame.image.shape[:2]
         self._window.append(frame)
         if len(self._window) == self.settings.window:
             window, num_done = self._window, self._num_done
@@ -169,21 +172,21 @@ class VideoRunner:
             yield from self._segment_window(window, num_done)
 
     def check_size(self, frame: Frame) -> None:
-        """Refuse a frame that cannot be segmented together with those before it.
+        """Refuse a frame of another size than those before it.
 
         Raises:
-            ValueError: its size is not that of the other frames of the window.
+            ValueError: what is remembered of the video has the size of the others.
         """
         size = frame.image.shape[:2]
-        if self._window and size != (other := self._window[0].image.shape[:2]):
+        if self._size not in (None, size):
             raise ValueError(
                 f"Frame {frame.index} is {size[1]}x{size[0]}, but those before are "
-                f"{other[1]}x{other[0]}; frames that are segmented together have one size."
+                f"{self._size[1]}x{self._size[0]}; the frames of a video have one size."
             )
 
     def finish(self) -> Iterator[tuple[Frame, FrameSegments]]:
         """Yield the frames at the end of a video that fill no window, with their segments."""
-        window, num_done = self._window, self._num_done
+        window, num_done, self._size = self._window, self._num_done, None
         self._begin_window([])
         if len(window) > num_done:
             yield from self._segment_window(window, num_done)

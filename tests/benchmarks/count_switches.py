@@ -21,6 +21,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 PEOPLE = Path(__file__).parent / "pedestrians.json"
+NUM_FRAMES = 60  # that are marked
 REACH = 4  # pixels
 
 
@@ -42,6 +43,8 @@ def read_masks(folder: Path) -> list[list[tuple[int, int, np.ndarray]]]:
     """Return for each frame the area, identity and mask, made larger by the reach, of objects."""
     kernel = np.ones((2 * REACH + 1, 2 * REACH + 1), np.uint8)
     frames = json.loads((folder / "segments.json").read_text())["frames"]
+    if len(frames) < NUM_FRAMES:
+        raise SystemExit(f"{folder} has {len(frames)} frames, but {NUM_FRAMES} are marked.")
     found = []
     for frame in frames:
         masks = [coco_mask.decode(segment["segmentation"]) for segment in frame["segments"]]

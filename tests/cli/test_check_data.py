@@ -38,7 +38,8 @@ def test_problem_gives_one_and_is_named_with_its_fix(root: Path, capsys):
     assert check(root, "--workers", "2") == 1
     output = capsys.readouterr().out
     assert "missing labels: 1\n" in output
-    assert f"{root / LABELS} does not exist; unpack or download the archive again." in output
+    fix = "restore it, or unpack or download the archive again"
+    assert f"{root / LABELS} does not exist; {fix}." in output
     assert output.endswith("1 problems, 0 notes\n")
 
 

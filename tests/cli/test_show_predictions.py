@@ -87,6 +87,17 @@ def test_identities_are_the_numbers_that_were_written(tmp_path: Path, monkeypatc
     assert set(seen[num_predicted:]) <= numbers
 
 
+def test_objects_that_are_all_unsure_are_told_of(tmp_path: Path, caplog):
+    made = make(tmp_path, "coco_val2017")
+    predictions = made.submit(tmp_path / "predictions", perfect)
+    arguments = ["--root", str(tmp_path), "--pred", str(predictions)]
+    arguments += ["--output", str(tmp_path / "sheet.png")]
+    assert main(["show-predictions", made.dataset_name, *arguments]) == 0
+    assert "--score-threshold" not in caplog.text
+    assert main(["show-predictions", made.dataset_name, *arguments, "--score-threshold", "2"]) == 0
+    assert "predicted in these frames has a score of 2; --score-threshold 0 draws" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

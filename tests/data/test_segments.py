@@ -66,13 +66,15 @@ def test_class_map_of_masks_lets_the_later_one_win():
     assert (classes[4:] == 7).all()
 
 
-@pytest.mark.parametrize(("mode", "highest"), [("L", 255), ("P", 255), ("I;16", 65535)])
+@pytest.mark.parametrize(("mode", "highest"), [("1", 1), ("L", 255), ("P", 255), ("I;16", 65535)])
 def test_id_image_is_read_whatever_its_depth(tmp_path: Path, mode: str, highest: int):
     ids = np.random.default_rng(0).integers(0, highest + 1, SIZE)
     if mode == "P":
         image = Image.fromarray(ids.astype(np.uint8))
         image = image.convert("P") if image.mode == "P" else image
         image.putpalette([value for index in range(256) for value in (255 - index, 3, 7)])
+    elif mode == "1":
+        image = Image.fromarray(ids.astype(bool))
     else:
         image = Image.fromarray(ids.astype(np.uint16 if mode == "I;16" else np.uint8))
     image.save(tmp_path / "ids.png")
@@ -85,6 +87,12 @@ def test_colour_image_is_refused_as_ids(tmp_path: Path):
     Image.new("RGB", (4, 4)).save(tmp_path / "colour.png")
     with pytest.raises(ValueError, match=r"colour\.png is an image of mode RGB"):
         read_id_image(tmp_path / "colour.png")
+
+
+def test_jpeg_is_refused_as_ids(tmp_path: Path):
+    Image.new("L", (8, 8)).save(tmp_path / "mask.jpg")
+    with pytest.raises(ValueError, match=r"Mask .*mask\.jpg is a JPEG, which does not keep ids"):
+        read_id_image(tmp_path / "mask.jpg", "Mask")
 
 
 def test_missing_annotation_is_named(tmp_path: Path):

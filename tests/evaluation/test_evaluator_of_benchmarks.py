@@ -110,6 +110,13 @@ def test_hidden_labels_are_predicted_for_a_server(tmp_path: Path, monkeypatch: p
 def test_options_that_make_no_sense_are_named(tmp_path: Path):
     with pytest.raises(ValueError, match="Unknown protocol 'hota'; choose one of vpq/vipseg,"):
         VideoEvaluator("vspw_val", more_protocols=["hota"])
+    for dataset_name, name, message in (
+        ("ytvis_2019_valid", "stq/vipseg", "scores vps and vss, but ytvis_2019 is for vis"),
+        ("vspw_val", "vos/davis2016", "scores evs, but vspw is for vss"),
+        ("ytvis_2019_valid", "hota/burst_class", "is for BURST.* can have hota/trackeval"),
+    ):
+        with pytest.raises(ValueError, match=f"Protocol {name} {message}"):
+            VideoEvaluator(dataset_name, more_protocols=[name])
     with pytest.raises(ValueError, match="coco128_as_object has no format for predictions"):
         VideoEvaluator("coco128_as_object_train", tmp_path, write_predictions=True)
     with pytest.raises(ValueError, match="Predictions are to be written, but no output_dir"):

@@ -114,11 +114,18 @@ def test_flush_ends_the_video():
         assert_same(first, second)
 
 
-def test_frames_of_one_window_have_one_size():
-    predictor = make_predictor("MODEL.GVSEG.TEST.WINDOW", 2)
-    predictor.step(np.zeros((64, 96, 3), np.uint8))
-    with pytest.raises(ValueError, match=r"Frame 1 is 32x64, but those before are 96x64"):
-        predictor.step(np.zeros((64, 32, 3), np.uint8))
+@pytest.mark.parametrize("window", [1, 2])
+def test_frames_of_a_video_have_one_size_and_those_of_another_may_have_another(window):
+    predictor = make_predictor("MODEL.GVSEG.TEST.WINDOW", window)
+    wide, narrow = np.zeros((64, 96, 3), np.uint8), np.zeros((64, 32, 3), np.uint8)
+    for begin_another in (predictor.flush, predictor.reset):
+        predictor.step(wide)
+        with pytest.raises(ValueError, match=r"Frame 1 is 32x64, but those before are 96x64"):
+            predictor.step(narrow)
+        predictor.step(wide)
+        begin_another()
+        predictor.step(narrow)
+        begin_another()
 
 
 def test_reset_begins_another_video():

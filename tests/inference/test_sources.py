@@ -162,6 +162,13 @@ def test_camera_by_number_gives_frames_until_it_is_unplugged(monkeypatch):
     assert captures[0].is_released
 
 
+def test_what_has_a_frame_rate_is_given_none(tmp_path):
+    (tmp_path / "clip.mp4").write_bytes(b"")
+    for source in (tmp_path / "clip.mp4", "2", 2):
+        with pytest.raises(ValueError, match=r"A frame rate of 10 is given for .*, which has"):
+            open_source(source, frame_rate=Fraction(10))
+
+
 def test_camera_that_does_not_answer_is_an_error(monkeypatch):
     monkeypatch.setattr(cv2, "VideoCapture", lambda number: FakeCapture(number, is_open=False))
     with pytest.raises(OSError, match="Camera 7 does not answer"):

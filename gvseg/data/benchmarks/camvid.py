@@ -15,7 +15,7 @@ from pathlib import Path
 from gvseg.data.benchmark import Benchmark, Record, require_directory
 from gvseg.data.class_table import read_class_table
 from gvseg.data.frames import size_of_frames
-from gvseg.data.problems import Problem, Report, raise_problem
+from gvseg.data.problems import RESTORE, Problem, Report, raise_problem
 from gvseg.data.segments import FrameLabels, read_id_image, semantic_labels
 from gvseg.tasks import Task
 
@@ -39,7 +39,7 @@ def load_records(root: Path, split: str, *, report: Report = raise_problem) -> l
     for path in sorted(labels.glob("*.png")):
         if path.stem not in stems:
             what = f"has labels of a frame that {images} does not have"
-            report(Problem(str(path), what, "unpack or download the archive again"))
+            report(Problem(str(path), what, RESTORE))
     starts = [0]
     for index, (previous, current) in enumerate(itertools.pairwise(frames), start=1):
         is_next = previous[0] == current[0] and current[1] - previous[1] <= _LONGEST_GAP

@@ -32,13 +32,12 @@ from gvseg.data.class_table import read_class_table
 from gvseg.data.frame_folders import images_by_stem, label_file
 from gvseg.data.frames import size_of_frames
 from gvseg.data.panoptic_image import ValueMeanings, panoptic_labels
-from gvseg.data.problems import Problem, Report, raise_problem
+from gvseg.data.problems import RESTORE, Problem, Report, raise_problem
 from gvseg.data.segments import FrameLabels, read_id_image
 from gvseg.tasks import Task
 
 _CLASSES = read_class_table("coco_stuff")
 _SUFFIXES = {"img": (".jpg",), "label": (".png",), "inst": (".png",)}  # by kind of folder
-_UNPACK = "unpack or download the archive again"
 _NO_NUMBER = 255
 _NUM_VALUES = 256  # of label images and of images of numbers, one byte for each pixel
 
@@ -63,7 +62,7 @@ def load_records(root: Path, split: str, *, report: Report = raise_problem) -> l
         missing = [f"{split}_{kind}" for kind in files if kind not in paths]
         if missing:
             what = f"has no counterpart in {' and '.join(missing)}"
-            report(Problem(str(next(iter(paths.values()))), what, _UNPACK))
+            report(Problem(str(next(iter(paths.values()))), what, RESTORE))
             continue
         size = size_of_frames([paths["img"]], report)
         if size is not None:
@@ -95,7 +94,7 @@ def read_labels(record: Record, frame_index: int) -> FrameLabels:
     if labels.shape != numbers.shape:
         sizes = " and ".join("x".join(map(str, image.shape)) for image in (numbers, labels))
         what = f"and its label image differ in size: {sizes} pixels (height x width)"
-        raise_problem(Problem(number_path, what, _UNPACK))
+        raise_problem(Problem(number_path, what, RESTORE))
     pairs = labels * _NUM_VALUES + numbers
     # Numbers on pixels of stuff, or of none, mean nothing.
     is_stuff = ~_is_thing()[labels]
@@ -107,7 +106,7 @@ def read_labels(record: Record, frame_index: int) -> FrameLabels:
 def _read_bytes(path: str) -> np.ndarray:
     image = read_id_image(path)
     if image.max(initial=0) >= _NUM_VALUES:
-        raise_problem(Problem(path, f"has values up to {image.max()}, above 255", _UNPACK))
+        raise_problem(Problem(path, f"has values up to {image.max()}, above 255", RESTORE))
     return image
 
 

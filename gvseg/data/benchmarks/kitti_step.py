@@ -22,7 +22,7 @@ from gvseg.data.benchmark import Benchmark, Counts, KnownBug, Record, require_di
 from gvseg.data.class_table import read_class_table
 from gvseg.data.frame_folders import folder_record, label_file
 from gvseg.data.panoptic_image import ValueMeanings, panoptic_labels, read_rgb_values
-from gvseg.data.problems import Problem, Report, raise_problem
+from gvseg.data.problems import RESTORE, Problem, Report, raise_problem
 from gvseg.data.segments import FrameLabels
 from gvseg.tasks import Task
 
@@ -42,7 +42,7 @@ def load_records(root: Path, split: str, *, report: Report = raise_problem) -> l
         require_directory(labels, "KITTI-STEP")
     sequences = sorted(path for path in images.iterdir() if path.is_dir())
     if not sequences:
-        report(Problem(str(images), "has no sequences", "unpack or download the archive again"))
+        report(Problem(str(images), "has no sequences", RESTORE))
     records = [
         folder_record(
             sequence.name,

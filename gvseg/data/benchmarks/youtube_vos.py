@@ -21,13 +21,12 @@ from gvseg.data.exemplars import KINDS
 from gvseg.data.frame_folders import folder_record, images_by_stem
 from gvseg.data.json_files import read_json
 from gvseg.data.object_video import (
-    UNPACK,
     VOID_ID,
     exemplar_in,
     read_object_image,
     read_object_labels,
 )
-from gvseg.data.problems import Problem, Report, raise_problem
+from gvseg.data.problems import RESTORE, Problem, Report, raise_problem
 from gvseg.structures import Exemplar
 from gvseg.tasks import Task
 
@@ -49,7 +48,7 @@ def load_records(
     meta = folder / "meta.json"
     videos = read_json(meta).get("videos")
     if not isinstance(videos, dict):
-        raise_problem(Problem(str(meta), "has no object 'videos'", UNPACK))
+        raise_problem(Problem(str(meta), "has no object 'videos'", RESTORE))
     images = require_directory(folder / "JPEGImages", name)
     for video_id in sorted({path.name for path in images.iterdir()} - videos.keys()):
         report(Problem(str(images / video_id), f"is not listed in {meta}", "move it elsewhere"))
@@ -82,9 +81,9 @@ def _add_labels(
     for index, stem in enumerate(stems):
         if stem in listed_frames and stem not in masks:
             what = "has no mask, though meta.json lists objects in it"
-            report(Problem(record["file_names"][index], what, UNPACK))
+            report(Problem(record["file_names"][index], what, RESTORE))
     for stem in sorted(masks.keys() - set(stems)):
-        report(Problem(str(masks[stem]), f"belongs to no frame {stem}", UNPACK))
+        report(Problem(str(masks[stem]), f"belongs to no frame {stem}", RESTORE))
     record["label_files"] = [str(masks[stem]) if stem in masks else None for stem in stems]
     record["annotated_frames"] = [index for index, stem in enumerate(stems) if stem in masks]
 
@@ -132,10 +131,10 @@ def _objects(
             report(Problem(source, what, "correct the entry"))
         elif absent:
             what = f"has object {key} in frames {absent[:10]}, which do not exist"
-            report(Problem(source, what, UNPACK))
+            report(Problem(source, what, RESTORE))
         elif stems[0] not in masks:
             what = f"has object {key} given in frame {stems[0]}, which has no mask"
-            report(Problem(source, what, UNPACK))
+            report(Problem(source, what, RESTORE))
         else:
             objects[int(key)] = {
                 "category": entry.get("category"),

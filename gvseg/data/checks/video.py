@@ -12,9 +12,7 @@ from gvseg.data.checks.findings import Finding
 from gvseg.data.checks.image_files import check_whole
 from gvseg.data.checks.objects import ObjectCheck, exemplar_findings
 from gvseg.data.frames import read_frame
-from gvseg.data.problems import problem_of
-
-_UNPACK = "unpack or download the archive again"
+from gvseg.data.problems import RESTORE, problem_of
 
 
 @dataclass
@@ -77,9 +75,7 @@ def _frame_findings(record: Record) -> list[Finding]:
     if num_missing == record["length"] > 1:
         folder = str(Path(record["file_names"][0]).parent)
         what = f"has none of the {num_missing} frames of video {record['video_id']}"
-        return [
-            Finding.wrong("missing video", folder, what, "download it, or go on without this video")
-        ]
+        return [Finding.wrong("missing video", folder, what, "get it, or go on without this video")]
     return findings
 
 
@@ -88,13 +84,13 @@ def _findings_of_frame(path: str, size: tuple[int, int]) -> Iterator[Finding]:
         check_whole(path)
         height, width = read_frame(path).shape[:2]
     except FileNotFoundError as error:
-        yield Finding("missing frame", problem_of(error, path, _UNPACK))
+        yield Finding("missing frame", problem_of(error, path, RESTORE))
     except (OSError, ValueError) as error:
-        yield Finding("damaged frame", problem_of(error, path, _UNPACK))
+        yield Finding("damaged frame", problem_of(error, path, RESTORE))
     else:
         if (height, width) != size:
             yield Finding.wrong(
-                "frame of another size", path, _sizes((height, width), size), _UNPACK
+                "frame of another size", path, _sizes((height, width), size), RESTORE
             )
 
 
@@ -110,15 +106,15 @@ def _label_findings(
                 check_whole(file)
             labels = benchmark.read_labels(record, index)
         except FileNotFoundError as error:
-            yield Finding("missing labels", problem_of(error, file, _UNPACK))
+            yield Finding("missing labels", problem_of(error, file, RESTORE))
         except OSError as error:
-            yield Finding("damaged labels", problem_of(error, file, _UNPACK))
+            yield Finding("damaged labels", problem_of(error, file, RESTORE))
         except ValueError as error:
-            yield Finding("wrong labels", problem_of(error, file, _UNPACK))
+            yield Finding("wrong labels", problem_of(error, file, RESTORE))
         else:
             if labels.size != size:
                 yield Finding.wrong(
-                    "labels of another size", file, _sizes(labels.size, size), _UNPACK
+                    "labels of another size", file, _sizes(labels.size, size), RESTORE
                 )
             yield from objects.findings_of_frame(labels, f"{file}, frame {index}")
             yield from _known_bugs(record, index, benchmark)
