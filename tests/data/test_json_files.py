@@ -29,7 +29,7 @@ class TestReadJson:
     @pytest.mark.parametrize("content", [b'{"videos": [', b"", b'{"a": "\xff"}', b"\x1f\x8b\x08"])
     def test_damaged_file_is_named(self, tmp_path: Path, content: bytes):
         (tmp_path / "a.json").write_bytes(content)
-        with pytest.raises(AnnotationError, match=r"a\.json is not valid JSON: .*; download it"):
+        with pytest.raises(AnnotationError, match=r"a\.json is not valid JSON: .*; restore it"):
             read_json(tmp_path / "a.json")
 
     def test_key_given_twice_is_named(self, tmp_path: Path):
