@@ -25,6 +25,7 @@ from gvseg.inference.association import build_association
 from gvseg.inference.runner_settings import RunnerSettings
 from gvseg.inference.sources import ImageSource
 from gvseg.inference.video_runner import Segmenter, segment_video
+from gvseg.modeling.processes import share_running_statistics
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ def evaluate(
     """
     was_training = model.training
     model.eval()
+    share_running_statistics(model)
     results: OrderedDict[str, dict] = OrderedDict()
     for dataset_name in cfg.DATASETS.TEST:
         evaluator = build_scorer(cfg, dataset_name)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 import torch.distributed
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from detectron2.utils import comm
 
@@ -40,3 +41,16 @@ def gather_rows(rows: Tensor) -> Tensor:
     parts = [torch.empty_like(padded) for _ in range(world_size)]
     torch.distributed.all_gather(parts, padded)
     return torch.cat([part[:length] for part, length in zip(parts, lengths, strict=True)])
+
+
+def share_running_statistics(model: nn.Module) -> None:
+    """Give all processes the running statistics of the main one, whose model is saved.
+
+    Each process has batch norms count its own images, so that they differ after a training step.
+    """
+    if comm.get_world_size() == 1:
+        return
+    for module in model.modules():
+        if isinstance(module, _BatchNorm) and module.track_running_stats:
+            for statistic in module.buffers(recurse=False):
+                torch.distributed.broadcast(statistic, src=0)

@@ -9,7 +9,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from detectron2.utils import comm
 
-from gvseg.modeling.processes import gather_rows, mean_over_processes
+from gvseg.modeling.processes import (
+    gather_rows,
+    mean_over_processes,
+    share_running_statistics,
+)
 from gvseg.modeling.task_oriented.class_memory import ClassMemory
 from gvseg.modeling.task_oriented.class_queues import ClassQueues
 from gvseg.modeling.task_oriented.contrastive import TaskOrientedContrast, View
@@ -120,6 +124,14 @@ def train_on_different_tasks():
     return {name: loss.item() for name, loss in losses.items()}
 
 
+def norm_after_sharing():
+    """State of batch norms, of which each process has seen images of its own."""
+    norms = torch.nn.Sequential(torch.nn.BatchNorm2d(3), torch.nn.BatchNorm2d(3, affine=False))
+    norms(torch.full((2, 3, 4, 4), 1.0 + comm.get_rank()))
+    share_running_statistics(norms)
+    return norms.state_dict()
+
+
 def work(rank, folder):
     """What each process does; pytest runs in none of them."""
     torch.set_num_threads(1)
@@ -137,6 +149,7 @@ def work(rank, folder):
         "empty": gather_rows(torch.zeros(0, 3)),
         "contrast": contrast_gradients(),
         "model": model_gradients(),
+        "norms": norm_after_sharing(),
         "losses": train_on_different_tasks(),
         **remember(),
     }
@@ -158,6 +171,13 @@ def results(tmp_path_factory):
 def test_counts_are_means_and_at_least_one(results):
     for rank in ("rank0", "rank1"):
         assert results[rank]["mean"] == [5, 1]  # of 3 and 7, and of none
+
+
+def test_running_statistics_are_those_of_the_main_process(results):
+    for rank in ("rank0", "rank1"):
+        assert results[rank]["norms"]["0.running_mean"].tolist() == pytest.approx([0.1] * 3)
+        for name, value in results["rank0"]["norms"].items():
+            assert torch.equal(results[rank]["norms"][name], value)
 
 
 def test_rows_are_gathered_in_the_order_of_processes(results):
