@@ -6,7 +6,7 @@ that they will run with.
 CXX                   compiler; otherwise the first of c++, g++, clang++
 GVSEG_CUDA            1 builds the CUDA kernels also where there is no GPU, 0 leaves them out
 CUDA_HOME             toolkit; otherwise /usr/local/cuda or the one nvcc belongs to
-TORCH_CUDA_ARCH_LIST  GPUs to build for
+TORCH_CUDA_ARCH_LIST  GPUs to build for; otherwise those here or, without one, A100, H100 and newer
 MAX_JOBS              files compiled at once, where ninja is installed
 """
 
@@ -24,7 +24,7 @@ from setuptools import Extension, find_namespace_packages, find_packages, setup
 
 ROOT = Path(__file__).resolve().parent
 SOURCES = Path("gvseg/ops/csrc")
-DEFAULT_CUDA_ARCHITECTURES = "8.0;9.0+PTX"  # A100 and H100, newer ones through PTX
+CUDA_ARCHITECTURES = "8.0;9.0+PTX"  # where there is no GPU: A100 and H100, newer ones through PTX
 
 
 def say(message: str) -> None:
@@ -104,6 +104,14 @@ def choose_toolkit() -> Path | None:
     return None
 
 
+def choose_architectures() -> None:
+    """Name the GPUs to build for where nobody did; PyTorch finds those of this machine itself."""
+    import torch
+
+    if not os.environ.get("TORCH_CUDA_ARCH_LIST") and not torch.cuda.is_available():
+        os.environ["TORCH_CUDA_ARCH_LIST"] = CUDA_ARCHITECTURES
+
+
 def extensions() -> list[Extension]:
     """The library of the operators; nothing where there is no compiler."""
     compiler = find_compiler()
@@ -115,7 +123,7 @@ def extensions() -> list[Extension]:
     if toolkit is not None:
         # Before the import below, which looks for a toolkit of its own.
         os.environ["CUDA_HOME"] = str(toolkit)
-        os.environ.setdefault("TORCH_CUDA_ARCH_LIST", DEFAULT_CUDA_ARCHITECTURES)
+        choose_architectures()
     from torch.utils.cpp_extension import CppExtension, CUDAExtension
 
     # Contraction makes a position and its fraction exact; see gvseg/ops/csrc/sampling.h.
@@ -131,7 +139,8 @@ def extensions() -> list[Extension]:
         say(f"building CPU kernels with {compiler}.")
         names = [str(path) for path in sources]
         return [CppExtension("gvseg.ops._C", names, extra_compile_args={"cxx": flags}, **common)]
-    say(f"building CPU kernels with {compiler} and CUDA kernels with {toolkit}.")
+    gpus = os.environ.get("TORCH_CUDA_ARCH_LIST") or "of this machine"
+    say(f"building CPU kernels with {compiler} and CUDA kernels with {toolkit}, for GPUs {gpus}.")
     cuda_sources = sorted([*SOURCES.glob("cuda/*.cpp"), *SOURCES.glob("cuda/*.cu")])
     names = [str(path) for path in [*sources, *cuda_sources]]
     return [

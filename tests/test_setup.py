@@ -22,7 +22,7 @@ def _ask(**environment):
     kept = {
         name: value
         for name, value in os.environ.items()
-        if name not in ("CXX", "GVSEG_CUDA", "CUDA_HOME", "CUDA_PATH")
+        if name not in ("CXX", "GVSEG_CUDA", "CUDA_HOME", "CUDA_PATH", "TORCH_CUDA_ARCH_LIST")
     }
     command = [sys.executable, "setup.py", "--quiet", "--version"]
     return subprocess.run(
@@ -75,6 +75,28 @@ def test_a_toolkit_of_another_release_is_not_used(toolkit):
 
     assert run.returncode != 0
     assert f"{toolkit} is CUDA 5.5, but PyTorch was built for {torch.version.cuda}" in run.stderr
+
+
+@needs_compiler
+@pytest.mark.skipif(torch.cuda.is_available(), reason="builds for the GPUs that are here")
+@pytest.mark.parametrize(
+    ("environment", "gpus"),
+    [
+        ({}, "8.0;9.0+PTX"),
+        ({"TORCH_CUDA_ARCH_LIST": ""}, "8.0;9.0+PTX"),
+        ({"TORCH_CUDA_ARCH_LIST": "7.5"}, "7.5"),
+    ],
+)
+def test_gpus_to_build_for_are_those_named_or_common_ones(toolkit, environment, gpus):
+    if torch.version.cuda is None:
+        pytest.skip("this PyTorch was built without CUDA")
+    nvcc = Path(toolkit) / "bin/nvcc"
+    nvcc.write_text(nvcc.read_text().replace("release 5.5", f"release {torch.version.cuda}"))
+
+    run = _ask(GVSEG_CUDA="1", CUDA_HOME=toolkit, **environment)
+
+    assert run.returncode == 0, run.stderr
+    assert f"CUDA kernels with {toolkit}, for GPUs {gpus}." in run.stdout
 
 
 @needs_compiler

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gvseg.ops.reference import check_arguments
+
 _logger = logging.getLogger(__name__)
 _REBUILD = "pip install --no-build-isolation -e ."
 
@@ -76,6 +78,8 @@ def _fake_forward(
     sampling_locations: Tensor,
     attention_weights: Tensor,
 ) -> Tensor:
+    pairs = zip(spatial_shapes[::2], spatial_shapes[1::2], strict=True)
+    check_arguments(value, list(pairs), sampling_locations, attention_weights)
     batch, _, heads, channels = value.shape
     return value.new_empty((batch, sampling_locations.shape[1], heads * channels))
 

@@ -129,11 +129,21 @@ class MSDeformAttn(nn.Module):
             offsets = _linear_in(dtype, self.sampling_offsets, query).unflatten(-1, (*samples, 2))
             scores = _linear_in(dtype, self.attention_weights, query)
             weights = scores.unflatten(-1, (self.num_heads, -1)).softmax(-1)
-            # Pageable and non-blocking: the few bytes travel with the stream, nothing waits.
-            sizes = torch.tensor([(width, height) for height, width in spatial_shapes], dtype=dtype)
-            sizes = sizes.to(query.device, non_blocking=True)[:, None]  # (L, 1, 2)
-            locations = reference_points.to(dtype)[:, :, None, :, None] + offsets / sizes
+            extents = _extents(spatial_shapes, offsets)
+            locations = reference_points.to(dtype)[:, :, None, :, None] + offsets / extents
             return locations, weights.unflatten(-1, samples[1:])
+
+
+def _extents(spatial_shapes: Sequence[tuple[int, int]], like: Tensor) -> Tensor:
+    """Return width and height of each level beside a tensor, (L, 1, 2).
+
+    Filled in on the device: a copy from the host cannot be captured in a CUDA graph.
+    """
+    extents = like.new_empty((len(spatial_shapes), 1, 2))
+    for extent, (height, width) in zip(extents, spatial_shapes, strict=True):
+        extent[0, 0] = width
+        extent[0, 1] = height
+    return extents
 
 
 def _linear_in(dtype: torch.dtype, layer: nn.Linear, features: Tensor) -> Tensor:

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+_VALUE_DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+
 
 def check_arguments(
     value: Tensor,
@@ -21,9 +23,13 @@ def check_arguments(
     """Refuse what `ms_deform_attn` cannot compute.
 
     Raises:
-        ValueError: a shape or dtype does not fit; the message names the argument.
+        ValueError: a shape, dtype or device does not fit; the message names the argument.
     """
     _require(value.dim() == 4, f"value must be (B, S, M, D), got {tuple(value.shape)}.")
+    _require(
+        value.dtype in _VALUE_DTYPES,
+        f"value must be float32, float64, float16 or bfloat16, got {value.dtype}.",
+    )
     batch, length, heads, _ = value.shape
     _require(len(spatial_shapes) > 0, "spatial_shapes must name at least one level.")
     for height, width in spatial_shapes:
@@ -54,6 +60,10 @@ def check_arguments(
             tensor.dtype == sampling_dtype(value.dtype),
             f"{name} must be {sampling_dtype(value.dtype)} for {value.dtype} values, got "
             f"{tensor.dtype}.",
+        )
+        _require(
+            tensor.device == value.device,
+            f"{name} must be on {value.device} like value, got {tensor.device}.",
         )
 
 

@@ -8,7 +8,9 @@ The call is one layer of Mask2Former's pixel decoder: queries are the pixels of 
 heads of 32 channels look at 4 points per level, a few pixels around their own place. Contestants
 take turns, and the minima of the rounds are compared: on a shared machine the mean measures the
 neighbours. On the CPU a round is one call, and the variables above keep page faults out of it. On a
-GPU it is many calls between CUDA events. Writes `results/ops_<device>.json` beside this file.
+GPU it is many calls between CUDA events, on several sets of arguments in turn, so that none is in
+the cache from the call before; the GPU sleeps first, until the host has all calls in the queue.
+Writes `ops_<device>.json` into a folder, by default `results` beside this file.
 """
 
 from __future__ import annotations
@@ -38,10 +40,20 @@ FRAMES = {"cpu": (480, 864), "cuda": (736, 1280)}  # height and width, as padded
 STRIDES = (8, 16, 32)
 HEADS, CHANNELS, POINTS = 8, 32, 4
 NOISE = 2.0  # pixels that points stray from where a new module puts them
-CALLS_PER_ROUND = 50  # on a GPU
+CALLS_PER_ROUND = 48  # on a GPU
+ARGUMENT_SETS = 4  # on a GPU
+SLEEP_CYCLES = 100_000_000  # some 50 ms of a GPU, in which the host prepares the calls of a round
 
-Operator = Callable[[Tensor, Sequence[tuple[int, int]], Tensor, Tensor], Tensor]
 Shapes = list[tuple[int, int]]
+Arguments = tuple[Tensor, Tensor, Tensor]  # value, locations and weights
+
+
+@dataclass
+class Contestant:
+    """An operator, and what it needs to have its arguments in the form that it takes."""
+
+    run: Callable[[Tensor, Shapes, Tensor, Tensor], Tensor]
+    prepare: Callable[[Arguments], Arguments] = lambda arguments: arguments
 
 
 @dataclass
@@ -54,11 +66,9 @@ class Row:
     peak_megabytes: float | None = None  # beyond the arguments; on a GPU only
 
 
-def make_arguments(
-    shapes: Shapes, dtype: torch.dtype, device: str
-) -> tuple[Tensor, Tensor, Tensor]:
+def make_arguments(shapes: Shapes, dtype: torch.dtype, device: str, seed: int) -> Arguments:
     """Value, locations and weights of one encoder layer; float32 but for the values."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
     centres = [
         torch.stack(torch.meshgrid(_centres(width), _centres(height), indexing="xy"), dim=-1)
         for height, width in shapes
@@ -83,50 +93,54 @@ def _centres(size: int) -> Tensor:
     return (torch.arange(size) + 0.5) / size
 
 
-def deformops_operator(shapes: Shapes, device: str) -> Operator:
-    """The peer with our arguments; its tables of levels are made outside of the measurement."""
+def deformops(shapes: Shapes, device: str) -> Contestant:
+    """The peer; its tables of levels and its form of the weights are made before it is timed."""
     from deformops.registry import msda
 
     table = torch.tensor(shapes, device=device)
     areas = table.prod(-1)
     starts = areas.cumsum(0) - areas
 
-    def run(
-        value: Tensor,
-        spatial_shapes: Sequence[tuple[int, int]],
-        locations: Tensor,
-        weights: Tensor,
-    ) -> Tensor:
-        return msda(value, table, starts, locations, weights.flatten(3).to(value.dtype))
+    def run(value: Tensor, spatial_shapes: Shapes, locations: Tensor, weights: Tensor) -> Tensor:
+        return msda(value, table, starts, locations, weights)
 
-    return run
+    def prepare(arguments: Arguments) -> Arguments:
+        value, locations, weights = arguments
+        return value, locations, weights.flatten(3).to(value.dtype)
+
+    return Contestant(run, prepare)
 
 
-def forward(operator: Operator, shapes: Shapes, arguments: tuple[Tensor, ...]) -> None:
+def forward(contestant: Contestant, shapes: Shapes, arguments: Arguments) -> None:
     """One call without gradients."""
     value, locations, weights = arguments
     with torch.no_grad():
-        operator(value, shapes, locations, weights)
+        contestant.run(value, shapes, locations, weights)
 
 
-def forward_backward(operator: Operator, shapes: Shapes, arguments: tuple[Tensor, ...]) -> None:
+def forward_backward(contestant: Contestant, shapes: Shapes, arguments: Arguments) -> None:
     """One call and the gradients of its three tensors."""
     tensors = [tensor.detach().requires_grad_() for tensor in arguments]
-    output = operator(tensors[0], shapes, tensors[1], tensors[2])
+    output = contestant.run(tensors[0], shapes, tensors[1], tensors[2])
     torch.autograd.grad(output, tensors, torch.ones_like(output))
 
 
-def time_call(run: Callable[[], None], device: str) -> float:
-    """Milliseconds of one call."""
+def time_calls(runs: Sequence[Callable[[], None]], device: str) -> float:
+    """Milliseconds of a call: one on the CPU, a mean of many by turns on a GPU."""
     if device == "cpu":
         start = time.perf_counter()
-        run()
+        runs[0]()
         return 1e3 * (time.perf_counter() - start)
     begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    torch.cuda._sleep(SLEEP_CYCLES)
     begin.record()
-    for _ in range(CALLS_PER_ROUND):
-        run()
+    for call in range(CALLS_PER_ROUND):
+        runs[call % len(runs)]()
     end.record()
+    if begin.query():
+        Console().print(
+            "Calls began before all were in the queue: the next number may be the host's."
+        )
     end.synchronize()
     return begin.elapsed_time(end) / CALLS_PER_ROUND
 
@@ -145,38 +159,42 @@ def measure(device: str, rounds: int) -> list[Row]:
     """Every contestant in every setting, round by round in turns."""
     height, width = FRAMES[device]
     shapes = [(height // stride, width // stride) for stride in STRIDES]
-    contestants: dict[str, Operator] = {
-        "grid_sample": ops.ms_deform_attn_reference,
-        "gvseg": ops.ms_deform_attn,
+    contestants = {
+        "grid_sample": Contestant(ops.ms_deform_attn_reference),
+        "gvseg": Contestant(ops.ms_deform_attn),
     }
     if device == "cuda" and importlib.util.find_spec("deformops"):
-        contestants["deformops"] = deformops_operator(shapes, device)
+        contestants["deformops"] = deformops(shapes, device)
     rows = []
     for dtype in [torch.float32] if device == "cpu" else [torch.float32, torch.bfloat16]:
-        arguments = make_arguments(shapes, dtype, device)
+        num_sets = 1 if device == "cpu" else ARGUMENT_SETS
+        sets = [make_arguments(shapes, dtype, device, seed) for seed in range(num_sets)]
         for step in (forward, forward_backward):
             setting = f"{step.__name__}, {str(dtype).removeprefix('torch.')}"
             runs = {
-                name: partial(step, operator, shapes, arguments)
-                for name, operator in contestants.items()
+                name: [
+                    partial(step, contestant, shapes, contestant.prepare(arguments))
+                    for arguments in sets
+                ]
+                for name, contestant in contestants.items()
             }
             rows += measure_in_turns(setting, runs, device, rounds)
     return rows
 
 
 def measure_in_turns(
-    setting: str, runs: Mapping[str, Callable[[], None]], device: str, rounds: int
+    setting: str, runs: Mapping[str, Sequence[Callable[[], None]]], device: str, rounds: int
 ) -> list[Row]:
     """One row for each contestant; a round before the first warms up."""
     rows = {name: Row(setting, name) for name in runs}
     for index in range(rounds + 1):
-        for name, run in runs.items():
-            milliseconds = time_call(run, device)
+        for name, calls in runs.items():
+            milliseconds = time_calls(calls, device)
             if index:
                 rows[name].milliseconds.append(round(milliseconds, 4))
     if device == "cuda":
-        for name, run in runs.items():
-            rows[name].peak_megabytes = round(peak_megabytes(run), 1)
+        for name, calls in runs.items():
+            rows[name].peak_megabytes = round(peak_megabytes(calls[0]), 1)
     return list(rows.values())
 
 
@@ -194,10 +212,12 @@ def machine(device: str) -> str:
 
 def commit() -> str:
     """The last commit that changed the operators, marked where files differ from it."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return "unknown"
 
     def git(*arguments: str) -> str:
         command = ["git", *arguments, "--", "gvseg/ops"]
-        root = Path(__file__).parents[2]
         return subprocess.run(command, capture_output=True, text=True, check=True, cwd=root).stdout
 
     changed = "-changed" if git("status", "--porcelain") else ""
@@ -210,7 +230,7 @@ def ratio(rows: list[Row], row: Row) -> float:
     return min(peer.milliseconds) / min(row.milliseconds)
 
 
-def report(rows: list[Row], device: str) -> None:
+def report(rows: list[Row], device: str, folder: Path) -> None:
     """Print the table and write the JSON."""
     frame = "{}x{}".format(*FRAMES[device])
     table = Table(
@@ -244,8 +264,8 @@ def report(rows: list[Row], device: str) -> None:
             {**asdict(row), "grid_sample_over_this": round(ratio(rows, row), 2)} for row in rows
         ],
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"ops_{device}.json").write_text(json.dumps(result, indent=1) + "\n")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"ops_{device}.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
 def main() -> None:
@@ -253,11 +273,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Time deformable attention beside its peers.")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--device", choices=list(FRAMES), default="cpu")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the JSON")
     args = parser.parse_args()
     if not ops.is_compiled(args.device):
         parser.error(f"the kernels for {args.device} were not built: {ops.backend_summary()}")
     torch.set_num_threads(1)
-    report(measure(args.device, args.rounds), args.device)
+    report(measure(args.device, args.rounds), args.device, args.output)
 
 
 if __name__ == "__main__":

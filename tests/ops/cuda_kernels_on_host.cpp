@@ -2,6 +2,7 @@
 #include "cuda_on_host.h"
 
 #include <c10/util/BFloat16.h>
+#include <c10/util/Half.h>
 
 #include "cuda/kernels.cuh"
 #include "cuda/layout.h"
@@ -84,3 +85,4 @@ EXPORT(float32_by_4, float, float, 4)
 EXPORT(float32_by_1, float, float, 1)
 EXPORT(float64_by_1, double, double, 1)
 EXPORT(bfloat16_by_8, c10::BFloat16, float, 8)
+EXPORT(float16_by_8, c10::Half, float, 8)

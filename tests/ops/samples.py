@@ -71,6 +71,15 @@ def make_arguments(
     )
 
 
+def with_pixel_0_alone_touched_first(arguments: Arguments) -> None:
+    """Make pixel 0 of a level of 4x4 infinite and have no query but the first see it."""
+    arguments.value[:, 0] = torch.inf
+    arguments.sampling_locations[:, 0] = 0.1
+    # And beyond the right border, where the row's first pixel must not stand in.
+    arguments.sampling_locations[:, 1:] = torch.tensor([0.9, 0.1])
+    arguments.sampling_locations[:, 2:] = -5.0
+
+
 def reference_run(arguments: Arguments, grad_output: Tensor) -> tuple[Tensor, ...]:
     """Output and gradients of value, locations and weights in float64."""
     exact = arguments.to(torch.float64)

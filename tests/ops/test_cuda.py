@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from gvseg import ops
-from tests.ops.samples import Arguments, make_arguments, reference_run, relative_error
+from tests.ops.samples import (
+    Arguments,
+    make_arguments,
+    reference_run,
+    relative_error,
+    with_pixel_0_alone_touched_first,
+)
 
 pytestmark = [
     pytest.mark.gpu,
@@ -109,11 +115,16 @@ def test_operators_are_well_formed():
     arguments = _to_gpu(make_arguments(PYRAMID))
     value, locations, weights = (tensor.requires_grad_() for tensor in arguments.tensors)
 
-    checks = torch.library.opcheck(
+    forward = torch.library.opcheck(
         torch.ops.gvseg.ms_deform_attn.default, (value, arguments.sizes, locations, weights)
     )
+    tensors = [tensor.detach() for tensor in (value, locations, weights)]
+    backward = torch.library.opcheck(
+        torch.ops.gvseg.ms_deform_attn_backward.default,
+        (_random_gradient(arguments), tensors[0], arguments.sizes, *tensors[1:]),
+    )
 
-    assert set(checks.values()) == {"SUCCESS"}
+    assert {*forward.values(), *backward.values()} == {"SUCCESS"}
 
 
 def test_memory_that_vectors_cannot_load_is_loaded_one_by_one():
@@ -163,6 +174,103 @@ def test_locations_far_outside_or_not_numbers_sample_nothing(place):
         assert torch.count_nonzero(result) == 0
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_a_pixel_that_is_not_finite_does_not_spread(dtype):
+    arguments = make_arguments(((4, 4),), heads=1, points=1).to(dtype)
+    with_pixel_0_alone_touched_first(arguments)
+
+    output, *_ = _run(_to_gpu(arguments), _random_gradient(arguments).cuda())
+
+    assert output[:, 0].isinf().all()
+    assert output[:, 1:].isfinite().all()
+
+
+def test_offsets_of_a_batch_need_more_than_32_bits():
+    shapes = ((511, 513),)
+    small = make_arguments(shapes, batch=1, queries=37, heads=8, channels=112)
+    small = _to_gpu(small.to(torch.bfloat16))
+    grad_output = _random_gradient(small)
+    expected = _run(small, grad_output)
+    large = Arguments(*(
+        part if part is small.spatial_shapes else part.expand(10, *part.shape[1:])
+        for part in (small.value, shapes, small.sampling_locations, small.attention_weights)
+    ))  # fmt: skip
+    assert large.value.numel() > 2**31
+
+    results = _run(large, grad_output.expand(10, -1, -1))
+
+    for result, reference in zip(results, expected, strict=True):
+        torch.testing.assert_close(result[-1:], reference)
+
+
+@pytest.mark.parametrize("wanted", [(0,), (1,), (2,), (0, 2)])
+def test_gradients_of_some_inputs_alone(wanted):
+    arguments = _to_gpu(make_arguments(PYRAMID))
+    grad_output = _random_gradient(arguments)
+    expected = _run(arguments, grad_output)[1:]
+    tensors = list(arguments.tensors)
+    inputs = [tensors[index].requires_grad_() for index in wanted]
+
+    output = ops.ms_deform_attn(tensors[0], PYRAMID, *tensors[1:])
+
+    for index, grad in zip(wanted, torch.autograd.grad(output, inputs, grad_output), strict=True):
+        torch.testing.assert_close(grad, expected[index])
+
+
+def _module_and_arguments():
+    module = ops.MSDeformAttn(embed_dim=32, num_heads=4, num_levels=3, num_points=2).cuda()
+    query = torch.randn(1, PIXELS, 32, device="cuda")
+    return module, (query, torch.rand(1, PIXELS, 3, 2, device="cuda"), query, PYRAMID)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_changes_the_values_alone(dtype):
+    module, arguments = _module_and_arguments()
+    exact = module(*arguments)
+
+    with torch.autocast("cuda", dtype=dtype):
+        output = module(*arguments)
+
+    assert output.dtype == dtype
+    assert relative_error(output, exact.double()) < 8 * torch.finfo(dtype).eps
+
+
+def test_compiled_module_computes_the_same():
+    module, arguments = _module_and_arguments()
+
+    compiled = torch.compile(module, fullgraph=True)
+
+    torch.testing.assert_close(compiled(*arguments), module(*arguments))
+
+
+def test_module_can_be_captured_in_a_graph():
+    module, arguments = _module_and_arguments()
+    with torch.no_grad():
+        module(*arguments)  # warms up
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            output = module(*arguments)
+        arguments[0].copy_(torch.randn_like(arguments[0]))
+        graph.replay()
+
+        torch.testing.assert_close(output, module(*arguments))
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_work_goes_to_the_device_of_the_tensors():
+    arguments = _to_gpu(make_arguments(PYRAMID))
+    grad_output = _random_gradient(arguments)
+    there = Arguments(*(
+        part if part is PYRAMID else part.to("cuda:1")
+        for part in (arguments.value, PYRAMID, *arguments.tensors[1:])
+    ))  # fmt: skip
+
+    results = _run(there, grad_output.to("cuda:1"))
+
+    for result, expected in zip(results, _run(arguments, grad_output), strict=True):
+        torch.testing.assert_close(result.to("cuda:0"), expected)
+
+
 def test_work_goes_to_the_current_stream():
     arguments = _to_gpu(make_arguments(HD_PYRAMID, batch=1, queries=5000, heads=8, channels=32))
     grad_output = _random_gradient(arguments)
@@ -192,13 +300,12 @@ def test_a_sum_in_any_order_is_refused_where_determinism_is_asked_for():
 
 
 def test_no_call_waits_for_the_gpu():
-    module = ops.MSDeformAttn(embed_dim=32, num_heads=4, num_levels=3, num_points=2).cuda()
-    query = torch.randn(1, PIXELS, 32, device="cuda", requires_grad=True)
-    reference_points = torch.rand(1, PIXELS, 3, 2, device="cuda")
-    module(query, reference_points, query, PYRAMID).sum().backward()
+    module, arguments = _module_and_arguments()
+    arguments[0].requires_grad_()
+    module(*arguments).sum().backward()
 
     torch.cuda.set_sync_debug_mode("error")
     try:
-        module(query, reference_points, query, PYRAMID).sum().backward()
+        module(*arguments).sum().backward()
     finally:
         torch.cuda.set_sync_debug_mode("default")

@@ -9,11 +9,21 @@ import pytest
 import torch
 
 from gvseg import ops
-from tests.ops.samples import make_arguments, reference_run, relative_error
+from tests.ops.samples import (
+    make_arguments,
+    reference_run,
+    relative_error,
+    with_pixel_0_alone_touched_first,
+)
 
 FOLDER = Path(__file__).parent
 PYRAMID = ((6, 9), (3, 5), (1, 1))
-DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
+DTYPES = {
+    "float32": torch.float32,
+    "float64": torch.float64,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +85,7 @@ def _run(kernels, variant, arguments):
         ("float64_by_1", 3),
         ("bfloat16_by_8", 32),
         ("bfloat16_by_8", 72),
+        ("float16_by_8", 32),
     ],
 )
 def test_cuda_kernels_follow_the_definition(kernels, variant, channels, queries):
@@ -85,7 +96,7 @@ def test_cuda_kernels_follow_the_definition(kernels, variant, channels, queries)
     grad_output, results = _run(kernels, variant, arguments)
 
     expected = reference_run(arguments, grad_output)
-    output_tolerance = 2**-8 if dtype == torch.bfloat16 else 1e-5
+    output_tolerance = 2**-8 if dtype in (torch.bfloat16, torch.float16) else 1e-5
     assert relative_error(results[0], expected[0]) < output_tolerance
     for result, reference in zip(results[1:], expected[1:], strict=True):
         assert relative_error(result, reference) < 1e-5
@@ -113,3 +124,15 @@ def test_locations_far_outside_or_not_numbers_sample_nothing(kernels):
 
     for result in results:
         assert torch.count_nonzero(result) == 0
+
+
+@pytest.mark.parametrize("variant", ["float32_by_4", "float16_by_8"])
+def test_a_pixel_that_is_not_finite_does_not_spread(kernels, variant):
+    arguments = make_arguments(((4, 4),), heads=1, channels=8, points=1)
+    arguments = arguments.to(DTYPES[variant.split("_")[0]])
+    with_pixel_0_alone_touched_first(arguments)
+
+    _, results = _run(kernels, variant, arguments)
+
+    assert results[0][:, 0].isinf().all()
+    assert results[0][:, 1:].isfinite().all()

@@ -4,7 +4,12 @@ import pytest
 import torch
 
 from gvseg import ops
-from tests.ops.samples import make_arguments, reference_run, relative_error
+from tests.ops.samples import (
+    make_arguments,
+    reference_run,
+    relative_error,
+    with_pixel_0_alone_touched_first,
+)
 
 PYRAMID = ((5, 7), (3, 4), (1, 1))
 SHAPES = [
@@ -107,10 +112,7 @@ def test_locations_far_outside_or_not_numbers_sample_nothing(place):
 @needs_library
 def test_a_pixel_that_is_not_finite_does_not_spread():
     arguments = make_arguments(((4, 4),), heads=1, points=1)
-    arguments.value[:, 0] = torch.inf
-    arguments.sampling_locations[:, 0] = 0.1  # touches pixel 0
-    arguments.sampling_locations[:, 1:] = torch.tensor([0.9, 0.1])  # and beyond the right border
-    arguments.sampling_locations[:, 2:] = -5.0
+    with_pixel_0_alone_touched_first(arguments)
 
     output, *_ = _run(arguments)
 
@@ -187,6 +189,11 @@ def test_results_do_not_depend_on_the_number_of_threads():
     ("changes", "message"),
     [
         ({"value": torch.zeros(2, 48, 24)}, r"value must be \(B, S, M, D\)"),
+        ({"value": torch.zeros(2, 48, 3, 8, dtype=torch.int64)}, "value must be float32, float64"),
+        (
+            {"sampling_locations": torch.zeros(2, 7, 3, 3, 2, 2, device="meta")},
+            "sampling_locations must be on cpu like value, got meta",
+        ),
         ({"value": torch.zeros(2, 47, 3, 8)}, "spatial_shapes"),
         ({"value": torch.zeros(2, 49, 3, 8)}, "spatial_shapes"),
         ({"spatial_shapes": ()}, "spatial_shapes"),

@@ -19,7 +19,7 @@
 namespace gvseg::cpu {
 namespace {
 
-// Samples prepared together: their scratch takes 14 elements each and stays in the L1 cache.
+// Samples prepared together: their scratch takes 15 elements each and stays in the L1 cache.
 constexpr int64_t kBlockSamples = 192;
 
 // The instruction set that PyTorch uses: what the machine has, unless the environment variable

@@ -34,7 +34,9 @@ __device__ __forceinline__ void store(const A (&source)[V], T* target) {
   *reinterpret_cast<Chunk<T, V>*>(target) = chunk;
 }
 
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+// Since PTX 8.1, which came with CUDA 12.1.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900 && \
+    __CUDACC_VER_MAJOR__ * 100 + __CUDACC_VER_MINOR__ >= 1201
 constexpr bool kHasVectorRed = true;
 #else
 constexpr bool kHasVectorRed = false;
@@ -113,23 +115,27 @@ __global__ void __launch_bounds__(kThreads, kMinBlocks)
   const Place place = find_place(shape, queries);
   const int32_t group = shape.group();
   const int32_t stride = shape.heads * shape.channels;
-  for (int32_t first = 0; first < shape.channels; first += group * V) {
-    const int32_t channel = first + place.lane * V;
+  for (int32_t first_channel = 0; first_channel < shape.channels; first_channel += group * V) {
+    const int32_t channel = first_channel + place.lane * V;
     // Lanes beyond the last channel load what lane 0 loads.
     const T* source = values + place.value + (channel < shape.channels ? channel : 0);
     A sums[V] = {};
-    for (int32_t batch = 0; batch < shape.samples; batch += group) {
-      board.post(read_sample(levels, shape, place, batch + place.lane, locations, weights), stride);
+    for (int32_t first_sample = 0; first_sample < shape.samples; first_sample += group) {
+      const int32_t index = first_sample + place.lane;
+      board.post(read_sample(levels, shape, place, index, locations, weights), stride);
       __syncwarp();
-      const int32_t rest = shape.samples - batch;
+      const int32_t rest = shape.samples - first_sample;
       const int32_t count = rest < group ? rest : group;
       for (int32_t k = 0; k < count; ++k) {
         const Chunk<int32_t, 4> offset = board.offset[place.leader + k];
         const Chunk<A, 4> share = board.share[place.leader + k];
-        A corner[4][V];
+        A corner[4][V] = {};
 #pragma unroll
         for (int c = 0; c < 4; ++c) {
-          load(source + offset.data[c], corner[c]);
+          // A pixel that stands in for one outside may be infinite, and 0 times that is NaN.
+          if (share.data[c] != 0) {
+            load(source + offset.data[c], corner[c]);
+          }
         }
 #pragma unroll
         for (int c = 0; c < 4; ++c) {
@@ -178,16 +184,16 @@ __global__ void __launch_bounds__(kThreads, kMinBlocks)
   const Place place = find_place(shape, queries);
   const int32_t group = shape.group();
   const int32_t stride = shape.heads * shape.channels;
-  for (int32_t batch = 0; batch < shape.samples; batch += group) {
-    const int32_t index = batch + place.lane;
+  for (int32_t first_sample = 0; first_sample < shape.samples; first_sample += group) {
+    const int32_t index = first_sample + place.lane;
     const Sample<A> sample = read_sample(levels, shape, place, index, locations, weights);
     board.post(sample, stride);
     dots[threadIdx.x] = {};
     __syncwarp();
-    const int32_t rest = shape.samples - batch;
+    const int32_t rest = shape.samples - first_sample;
     const int32_t count = rest < group ? rest : group;
-    for (int32_t first = 0; first < shape.channels; first += group * V) {
-      const int32_t channel = first + place.lane * V;
+    for (int32_t first_channel = 0; first_channel < shape.channels; first_channel += group * V) {
+      const int32_t channel = first_channel + place.lane * V;
       const bool has_channel = place.exists && channel < shape.channels;
       A grad[V] = {};
       if (has_channel) {
