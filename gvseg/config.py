@@ -185,6 +185,7 @@ def _add_input(cfg: CfgNode) -> None:
     cfg.INPUT.CROP.PROBABILITY = 1.0  # share of clips that are cropped, where CROP.ENABLED
     cfg.INPUT.CROP.MIN_SIZE_BEFORE = []  # shorter edges to crop at, such as 400, 500, 600: then
     # MIN_SIZE_TRAIN comes after the crop, else before
+    cfg.INPUT.CROP.MAX_SIZE_BEFORE = 1333  # bound of the longer edge there
     cfg.INPUT.IMAGE_SIZE = 1024  # side of the square that large-scale jitter crops and pads to
     cfg.INPUT.MIN_SCALE = 0.1  # large-scale jitter, relative to IMAGE_SIZE
     cfg.INPUT.MAX_SCALE = 2.0

@@ -100,7 +100,8 @@ class RandomShortestEdge:
     """Resize so that the shorter edge has one of several lengths, or one from a range.
 
     Args:
-        lengths: of the shorter edge in pixels; the two ends where `sample_range`.
+        lengths: of the shorter edge in pixels; the two ends where `sample_range`. 0 leaves clips as
+            they are.
         max_size: the longer edge is kept to this.
         sample_range: draw from all lengths between the two given.
     """
@@ -119,6 +120,8 @@ class RandomShortestEdge:
             length = int(rng.integers(self.lengths[0], self.lengths[1] + 1))
         else:
             length = int(rng.choice(self.lengths))
+        if length == 0:
+            return [NoOpTransform()] * len(clip)
         new_size = ResizeShortestEdge.get_output_shape(*clip.size, length, self.max_size)
         return [ExactResizeTransform(*clip.size, *new_size)] * len(clip)
 

@@ -195,7 +195,9 @@ class ClipMapper:
     def _augmentations_for(self, record: Record) -> Sequence[ClipAugmentation]:
         num_frames = self.sampler.num_frames + self.sampler.num_extra
         if self.has_labels and len(annotated_frames(record)) == 1 and num_frames > 1:
-            return [self.pseudo_motion, *self.augmentations]
+            colour = [step for step in self.augmentations if isinstance(step, COLOUR_STEPS)]
+            rest = [step for step in self.augmentations if not isinstance(step, COLOUR_STEPS)]
+            return [*colour, self.pseudo_motion, *rest]
         return self.augmentations
 
     def _sample(
@@ -318,6 +320,7 @@ def build_augmentations(cfg: CfgNode) -> list[ClipAugmentation]:
     return steps
 
 
+COLOUR_STEPS = (RandomBlend, RandomPhotometry)
 _FLIPS = ("none", "horizontal", "vertical", "flip_by_clip")
 
 # What the names in INPUT.AUGMENTATIONS mean in Mask2Former for video, which draws them anew for
@@ -372,7 +375,7 @@ def _size_steps(cfg: CfgNode) -> list[ClipAugmentation]:
         raise ValueError(f"INPUT.CROP.PROBABILITY is {probability}; give a share above 0, up to 1.")
     if inputs.CROP.MIN_SIZE_BEFORE:
         before = RandomShortestEdge(
-            lengths=inputs.CROP.MIN_SIZE_BEFORE, max_size=inputs.MAX_SIZE_TRAIN
+            lengths=inputs.CROP.MIN_SIZE_BEFORE, max_size=inputs.CROP.MAX_SIZE_BEFORE
         )
         return [Sometimes([before, crop], probability=probability), resize]
     return [resize, crop if probability == 1 else Sometimes([crop], probability=probability)]

@@ -98,14 +98,17 @@ def _beside(
 
     candidates = other_boxes[class_index]
     object_id = min(candidates, key=lambda one: unlikeness(candidates[one]))
-    _, other_left, other_bottom, other_right = candidates[object_id]
+    other_top, other_left, other_bottom, other_right = candidates[object_id]
     widths = right - left + other_right - other_left
     gap = rng.choice([-1, 1]) * rng.uniform(0.2, 1.1) * widths / 2
     down = bottom - other_bottom + rng.uniform(-0.15, 0.15) * height
     # Its middle stays in the frame.
     middle = np.clip((left + right) / 2 + gap, 0, labels.size[1])
     along = middle - (other_left + other_right) / 2
-    return _Beside(object_id, (round(down), round(along)))
+    # And a row and a column of the other.
+    down = np.clip(down, 1 - other_bottom, labels.size[0] - 1 - other_top)
+    along = np.clip(along, 1 - other_right, labels.size[1] - 1 - other_left)
+    return _Beside(object_id, (round(float(down)), round(float(along))))
 
 
 def _boxes_by_class(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import operator
 from collections.abc import Iterable, Iterator, Sequence
@@ -212,7 +213,8 @@ class ClipDataset(Dataset):
             item = int(rng.integers(len(source)))
         raise ValueError(
             f"{self._max_records} records of {source.mapper.benchmark.name} in a row gave a clip "
-            "without any object; check the annotations and the strength of INPUT's crop and scales."
+            "without any object; check the annotations (in images of objects, 0 and 255 are none) "
+            "and the strength of INPUT's crop and scales."
         )
 
 
@@ -222,7 +224,7 @@ class MixtureSampler(Sampler[tuple[int, int, int]]):
     Args:
         sizes: items of each source.
         ratio: relative share of each source in the draws; empty means by size.
-        seed: the same in all processes, which take turns.
+        seed: the same in all processes, each of which has one draw of every round.
         first_draw: number of the draw to begin with, counted over all processes.
     """
 
@@ -243,20 +245,37 @@ class MixtureSampler(Sampler[tuple[int, int, int]]):
         self.rank, self.world_size = comm.get_rank(), comm.get_world_size()
 
     def __iter__(self) -> Iterator[tuple[int, int, int]]:
+        draws = self._draws()
+        for round_number in itertools.count():
+            drawn = list(itertools.islice(draws, self.world_size))
+            if drawn[-1][0] < self.first_draw:
+                continue
+            # Sources come in a pattern that may repeat in step with the processes; no process is to
+            # have always the same.
+            order = np.random.default_rng((self.seed, round_number)).permutation(self.world_size)
+            mine = drawn[order[self.rank]]
+            if mine[0] >= self.first_draw:
+                yield mine
+
+    def _draws(self) -> Iterator[tuple[int, int, int]]:
+        """Yield the draws of all processes."""
         rng = np.random.default_rng(self.seed)
-        epochs: list[np.ndarray] = [np.array([], dtype=int)] * len(self.sizes)
-        # The source furthest behind its share is next, so that short runs keep the ratio too.
-        num_drawn = np.zeros(len(self.sizes))
-        draw_number = 0
-        while True:
-            source = int(np.argmax(self.shares * (draw_number + 1) - num_drawn))
-            if len(epochs[source]) == 0:
-                epochs[source] = rng.permutation(self.sizes[source])
-            item, epochs[source] = int(epochs[source][0]), epochs[source][1:]
+        epochs: list[Iterator[int]] = [iter(()) for _ in self.sizes]
+        shares = self.shares.tolist()
+        num_drawn = [0] * len(shares)
+        for draw_number in itertools.count():
+            # The source furthest behind its share is next, so that short runs keep the ratio too.
+            behind = [
+                share * (draw_number + 1) - num
+                for share, num in zip(shares, num_drawn, strict=True)
+            ]
+            source = behind.index(max(behind))
+            item = next(epochs[source], None)
+            if item is None:
+                epochs[source] = iter(rng.permutation(self.sizes[source]).tolist())
+                item = next(epochs[source])
             num_drawn[source] += 1
-            if draw_number >= self.first_draw and draw_number % self.world_size == self.rank:
-                yield draw_number, source, item
-            draw_number += 1
+            yield draw_number, source, item
 
 
 def _training_source(cfg: CfgNode, dataset_name: str) -> TrainingSource:

@@ -188,6 +188,7 @@ def test_motion_keeps_the_centre_within_the_largest_shift():
     ("augmentation", "sizes"),
     [
         (RandomShortestEdge(lengths=(24,), max_size=1000), {(24, 32)}),
+        (RandomShortestEdge(lengths=(0,), max_size=10), {(48, 64)}),
         (RandomShortestEdge(lengths=(96,), max_size=64), {(48, 64)}),
         (RandomCrop(kind="absolute", size=(30, 100)), {(30, 64)}),
         (RandomCrop(kind="relative", size=(0.5, 0.75)), {(24, 48)}),

@@ -10,6 +10,7 @@ from detectron2.config import CfgNode, get_cfg
 
 from gvseg.config import add_gvseg_config
 from gvseg.data.augmentation import (
+    PAD_VALUE,
     LargeScaleJitter,
     RandomBlend,
     RandomCrop,
@@ -76,6 +77,12 @@ class TestTraining:
         assert masks.shape[:2] == (3, 2)
         assert (masks[0] != masks[1]).any()
         assert (masks[1] != masks[2]).any()
+
+    def test_border_of_a_moved_image_is_what_the_model_subtracts_whatever_the_colour(self):
+        moving = {"SAMPLING_FRAME_NUM": 3, "COLOR_AUG_SSD": True, "PSEUDO_CLIP.SHIFT": 0.4}
+        for seed in range(4):
+            images = torch.stack(draw("coco128_train", 1, seed=seed, **moving)["images"])
+            assert (images == PAD_VALUE).all(1).float().mean() > 0.1
 
     def test_still_image_alone_does_not_move(self):
         first, second = (draw("coco128_train", 1, seed=seed) for seed in (0, 1))
@@ -184,6 +191,14 @@ def test_test_sample_is_the_whole_video_at_test_size_without_labels(small_benchm
 )
 def test_config_chooses_the_augmentations(inputs: dict, kinds: list[type]):
     assert [type(step) for step in build_augmentations(small_cfg(**inputs))] == kinds
+
+
+def test_size_before_a_crop_has_a_bound_of_its_own():
+    cfg = small_cfg(**{"CROP.ENABLED": True, "CROP.MIN_SIZE_BEFORE": [40], "MAX_SIZE_TRAIN": 50})
+    (crop, resize) = build_augmentations(cfg)
+    assert (crop.steps[0].max_size, resize.max_size) == (1333, 50)
+    cfg.INPUT.CROP.MAX_SIZE_BEFORE = 45
+    assert build_augmentations(cfg)[0].steps[0].max_size == 45
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from fvcore.transforms.transform import PadTransform
 
 from gvseg.data.clip import Clip
@@ -160,6 +161,18 @@ def test_object_comes_beside_one_of_its_class():
             np.testing.assert_array_equal(masks[2:].any(axis=0), frame[..., 0] == 200)
     assert min(columns) < 4 < max(columns), "on both sides"
     assert others == {(1, 2, 3), (1, 2, 3, 4)}, "the other one half of the time"
+
+
+@pytest.mark.parametrize("donor_box", [(0, 0, 10, 10), (0, 30, 4, 40), (36, 0, 40, 3)])
+def test_object_beside_one_that_fills_the_frame_keeps_a_pixel_in_it(donor_box):
+    clip = box_clip([(0, 0, 40, 40)], 50, classes=[0])
+    donor = box_clip([donor_box], 200, classes=[0])
+    for seed in range(60):
+        pasted = paste(np.random.default_rng(seed), clip, donor, IS_THING, beside_prob=1.0)
+        assert pasted.size == clip.size
+        for frame, labels in zip(pasted.frames, pasted.labels, strict=True):
+            masks = labels.segments.masks
+            np.testing.assert_array_equal(masks[1:].any(axis=0), frame[..., 0] == 200)
 
 
 def test_without_a_neighbour_of_its_class_nothing_moves():

@@ -297,9 +297,23 @@ class TestMixtureSampler:
         whole = self.draws(12, sizes=[5], ratio=[], seed=9)
         assert [number for number, _, _ in whole] == list(range(12))
         monkeypatch.setattr(comm, "get_world_size", lambda: 3)
+        parts = []
         for rank in range(3):
             monkeypatch.setattr(comm, "get_rank", lambda rank=rank: rank)
-            assert self.draws(4, sizes=[5], ratio=[], seed=9) == whole[rank::3]
+            parts.append(self.draws(4, sizes=[5], ratio=[], seed=9))
+        for index, drawn in enumerate(zip(*parts, strict=True)):
+            assert sorted(drawn) == whole[3 * index : 3 * index + 3]
+
+    @pytest.mark.parametrize("ratio", [[1, 1], [3, 1], [0.25, 0.2, 0.25, 0.3]])
+    @pytest.mark.parametrize("num_processes", [2, 8])
+    def test_every_process_sees_every_source(self, ratio, num_processes, monkeypatch):
+        monkeypatch.setattr(comm, "get_world_size", lambda: num_processes)
+        shares = np.array(ratio) / sum(ratio)
+        for rank in range(num_processes):
+            monkeypatch.setattr(comm, "get_rank", lambda rank=rank: rank)
+            drawn = self.draws(500, sizes=[5] * len(ratio), ratio=ratio, seed=9)
+            counts = np.bincount([source for _, source, _ in drawn], minlength=len(ratio))
+            assert np.abs(counts / 500 - shares).max() < 0.1
 
     def test_process_is_remembered_where_workers_cannot_ask(self, monkeypatch: pytest.MonkeyPatch):
         """A spawned worker gets the sampler pickled, and is itself process 0 of 1."""
@@ -307,8 +321,11 @@ class TestMixtureSampler:
         with monkeypatch.context() as in_training:
             in_training.setattr(comm, "get_world_size", lambda: 2)
             in_training.setattr(comm, "get_rank", lambda: 1)
-            content = pickle.dumps(MixtureSampler([5], [], 9))
-        assert list(itertools.islice(pickle.loads(content), 3)) == whole[1::2]
+            sampler = MixtureSampler([5], [], 9)
+            content = pickle.dumps(sampler)
+        there = list(itertools.islice(pickle.loads(content), 3))
+        assert there == list(itertools.islice(sampler, 3))
+        assert all(draw in whole[2 * index : 2 * index + 2] for index, draw in enumerate(there))
 
     def test_first_draw_counts_those_of_all_processes(self, monkeypatch: pytest.MonkeyPatch):
         sources = {"sizes": [5, 7], "ratio": [], "seed": 9}
@@ -316,7 +333,7 @@ class TestMixtureSampler:
         assert self.draws(20, **sources, first_draw=20) == whole[20:]
         monkeypatch.setattr(comm, "get_world_size", lambda: 2)
         monkeypatch.setattr(comm, "get_rank", lambda: 1)
-        assert self.draws(10, **sources, first_draw=20) == whole[21::2]
+        assert self.draws(10, **sources, first_draw=20) == self.draws(20, **sources)[10:]
 
     @pytest.mark.parametrize("ratio", [[1.0], [1.0, -1.0], [0.0, 0.0]])
     def test_impossible_ratio_is_named(self, ratio: list[float]):

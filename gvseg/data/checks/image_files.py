@@ -6,11 +6,15 @@ flipped on the way and still decodes, only the structure of the file can tell.
 
 from __future__ import annotations
 
+import re
 import zlib
 from pathlib import Path
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
+_JPEG_START = b"\xff\xd8\xff"
+_JPEG_SCAN, _JPEG_END = 0xDA, 0xD9  # second bytes of markers
+# What can end the pixels of a scan: no escaped byte, no restart. Fill bytes may precede it.
+_JPEG_MARKER = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
 
 
 def check_whole(path: str | Path) -> None:
@@ -26,10 +30,22 @@ def check_whole(path: str | Path) -> None:
         raise FileNotFoundError(f"{path} does not exist.") from None
     if content.startswith(_PNG_SIGNATURE):
         _check_png(content, path)
-    # Inside a scan no marker but restarts can occur, so the end of the last scan lies behind it; an
-    # earlier one is of a thumbnail.
-    elif content.startswith(_JPEG_START) and content.rfind(_JPEG_END) < content.rfind(_JPEG_SCAN):
+    elif content.startswith(_JPEG_START) and not _has_jpeg_end(content):
         raise OSError(f"{path} is truncated: it has no end-of-image marker.")
+
+
+def _has_jpeg_end(content: bytes) -> bool:
+    """Follow the segments of a JPEG; a thumbnail is within one, anything may follow its end."""
+    marker = _JPEG_MARKER.search(content, len(_JPEG_START) - 1)
+    while marker is not None:
+        kind, position = content[marker.end() - 1], marker.end()
+        if kind == _JPEG_END:
+            return True
+        body_end = position + int.from_bytes(content[position : position + 2], "big")
+        # Behind the head of a scan come its pixels, else the next segment.
+        find = _JPEG_MARKER.search if kind == _JPEG_SCAN else _JPEG_MARKER.match
+        marker = find(content, body_end)
+    return False
 
 
 def _check_png(content: bytes, path: str | Path) -> None:

@@ -48,9 +48,19 @@ def test_whole_file_passes(whole_file: Path):
     check_whole(whole_file)
 
 
-def test_file_with_more_behind_its_end_passes(whole_file: Path):
-    whole_file.write_bytes(whole_file.read_bytes() + bytes(100))
+# Zeros, and what a phone appends: its bytes may be those of markers.
+@pytest.mark.parametrize("more", [bytes(100), b"MotionPhoto\x01\xff\xda\x03\xff\xd8\xff\xe1"])
+def test_file_with_more_behind_its_end_passes(whole_file: Path, more: bytes):
+    whole_file.write_bytes(whole_file.read_bytes() + more)
     check_whole(whole_file)
+
+
+@pytest.mark.parametrize("kind", ["jpg", "progressive.jpg", "thumbnail.jpg"])
+def test_fill_bytes_before_a_marker_are_no_fault(tmp_path: Path, kind: str):
+    path = tmp_path / "frame.jpg"
+    start, rest = FILES[kind][:2], FILES[kind][2:]
+    path.write_bytes(start + b"\xff\xff" + rest[:-2] + b"\xff\xff\xff" + rest[-2:])
+    check_whole(path)
 
 
 @pytest.mark.parametrize("num_missing", [1, 2, 5, 12, 100, 400])
