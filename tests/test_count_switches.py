@@ -1,11 +1,13 @@
 """Identities of marked people, worked by hand."""
 
 import numpy as np
+import pytest
 
 from tests.benchmarks.count_switches import (
     identities_of,
     num_shared,
     num_switches,
+    read_masks,
     read_people,
 )
 
@@ -41,3 +43,9 @@ def test_marked_people_are_in_the_frames():
     assert all(0 <= x < 767.5 and 0 <= y < 575.5 for x, y in places)
     assert 8 not in people["man behind the post"]
     assert people["man in red and blue"][1] == (254.0, 424.8)
+
+
+def test_output_of_too_few_frames_is_refused(tmp_path):
+    (tmp_path / "segments.json").write_text('{"frames": [{"segments": []}]}')
+    with pytest.raises(SystemExit, match="has 1 frames, but 60 are marked"):
+        read_masks(tmp_path)
