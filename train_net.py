@@ -15,6 +15,7 @@ import sys
 import warnings
 
 import torch
+from fvcore.common.checkpoint import Checkpointer
 from torch.multiprocessing import ProcessRaisedException
 
 with warnings.catch_warnings():
@@ -25,9 +26,9 @@ with warnings.catch_warnings():
     from detectron2.utils import comm
     from detectron2.utils.logger import setup_logger
 
-    from gvseg.checkpoint import load_weights
+    from gvseg.checkpoint import checkpoint_file, load_weights
     from gvseg.config import load_config
-    from gvseg.engine.evaluation import evaluate
+    from gvseg.engine.evaluation import check_evaluation, evaluate
     from gvseg.engine.trainer import Trainer
 
 logger = logging.getLogger("gvseg.train_net")
@@ -64,14 +65,30 @@ def check_batch(cfg: CfgNode) -> None:
         )
 
 
+def last_checkpoint(cfg: CfgNode) -> str:
+    """Return the last checkpoint of the training in OUTPUT_DIR, or its weights where it has none.
+
+    As in detectron2 that is what `--resume` means, also for an evaluation.
+    """
+    checkpointer = Checkpointer(torch.nn.Module(), cfg.OUTPUT_DIR)
+    weights = cfg.MODEL.WEIGHTS
+    if checkpointer.has_checkpoint():
+        weights = checkpointer.get_checkpoint_file()
+    logger.info("--resume: evaluating %s", weights)
+    return weights
+
+
 def main(args: argparse.Namespace) -> dict:
     """Run one process of a training or an evaluation."""
     cfg = setup(args)
     if args.eval_only:
-        if not cfg.MODEL.WEIGHTS:
+        weights = last_checkpoint(cfg) if args.resume else cfg.MODEL.WEIGHTS
+        if not weights:
             raise ValueError("--eval-only needs weights: append MODEL.WEIGHTS <file>.")
+        checkpoint_file(weights)  # mistakes are told before the model is built
+        check_evaluation(cfg)
         model = Trainer.build_model(cfg)
-        load_weights(model, cfg.MODEL.WEIGHTS, allow_missing=False)
+        load_weights(model, weights, allow_missing=False)
         return evaluate(cfg, model)
     trainer = Trainer(cfg)
     trainer.resume_or_load(args.resume)

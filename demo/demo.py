@@ -9,12 +9,10 @@ another of the bundled models. `demo/README.md` says more.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import signal
 import sys
 import warnings
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -38,7 +36,8 @@ with warnings.catch_warnings():
     )
     from gvseg.inference.frame_selection import first_frames, peek, select_frames, shrink_frames
     from gvseg.inference.frames import Frame, OnBadFrame
-    from gvseg.inference.journal import Journal, fingerprint
+    from gvseg.inference.journal import Journal, entries, fingerprint
+    from gvseg.inference.output_places import check_apart, check_formats, output_folders
     from gvseg.inference.picking import check_display, pick
     from gvseg.inference.predictor import RunSummary, VideoPredictor
     from gvseg.inference.raw_video import RawVideoSource
@@ -222,21 +221,25 @@ def run(options: argparse.Namespace) -> Iterator[RunSummary]:
         check_display()
     if (options.exemplars or options.interactive) and len(options.input) > 1:
         raise ValueError("Objects are pointed out in one input; give the others runs of their own.")
-    names, sources, failed = open_inputs(options)
+    names, sources, folders, failed = open_inputs(options)
     check_objects(options, sources[0], RunnerSettings.from_config(cfg).task)
     originals = [source.size for source in sources]
     if options.max_size is not None:
         sources = [shrink_frames(source, options.max_size) for source in sources]
     formats = formats_of(options)
-    folders = output_folders(options.output, sources)
-    prepared = [
-        build_writers(folder, formats, view=options.view, trail=options.trail) for folder in folders
-    ]
     journals = [
         open_journal(name, source, folder, options, cfg)
         for name, source, folder in zip(names, sources, folders, strict=True)
     ]
+    masks = [exemplar.mask_file for exemplar in options.exemplars if exemplar.mask_file]
+    for folder, journal in zip(folders, journals, strict=True):
+        earlier = () if journal is None else journal.earlier()
+        check_apart([*options.input, *masks], folder, formats, earlier)
+    prepared = [
+        build_writers(folder, formats, view=options.view, trail=options.trail) for folder in folders
+    ]
     predictor = VideoPredictor(cfg)
+    check_formats(formats, predictor.legend)
     progress = ProgressBar(sources)
     for source, original, writers, journal in zip(
         sources, originals, prepared, journals, strict=True
@@ -264,26 +267,40 @@ def run(options: argparse.Namespace) -> Iterator[RunSummary]:
         )
 
 
-def open_inputs(options: argparse.Namespace) -> tuple[list[str], list[FrameSource], list[str]]:
-    """Return the names and sources of the inputs that open, one at least, and the other names."""
-    names, sources, failed = [], [], []
-    for name in options.input:
+def open_inputs(
+    options: argparse.Namespace,
+) -> tuple[list[str], list[FrameSource], list[Path], list[str]]:
+    """Return names, sources and folders of the inputs that open, one at least; the other names."""
+    opened: dict[int, FrameSource] = {}
+    failed = []
+    for position, name in enumerate(options.input):
         try:
-            sources.append(open_input(name, options))
-            names.append(name)
+            opened[position] = open_input(name, options)
         except (ValueError, OSError) as error:
             failed.append(name)
             if options.debug or len(failed) == len(options.input):
                 raise
             tell(error)
-    return names, sources, failed
+    # Results go where they would go if all inputs opened.
+    titles = [
+        opened[position].name if position in opened else Path(name).stem
+        for position, name in enumerate(options.input)
+    ]
+    folders = output_folders(options.output, titles)
+    names = [options.input[position] for position in opened]
+    return names, list(opened.values()), [folders[position] for position in opened], failed
+
+
+def comes_once(name: str) -> bool:
+    """Tell whether an input is standard input or a camera."""
+    return name == "-" or (name.isdecimal() and not Path(name).exists())
 
 
 def open_journal(
     name: str, source: FrameSource, folder: Path, options: argparse.Namespace, cfg: CfgNode
 ) -> Journal | None:
     """Return the record of the run of one input, None where its frames come only once."""
-    if name == "-" or (name.isdecimal() and not Path(name).exists()):
+    if comes_once(name):
         if options.resume:
             raise ValueError("A camera or standard input does not come twice; leave out --resume.")
         return None
@@ -309,35 +326,11 @@ def open_journal(
     return Journal(folder, about, resume=options.resume, overwrite=options.overwrite)
 
 
-def entries(cfg: CfgNode, prefix: str = "") -> dict[str, object]:
-    """Return the values of a config by their whole key, as JSON has them."""
-    found: dict[str, object] = {}
-    for key, value in cfg.items():
-        if isinstance(value, CfgNode):
-            found |= entries(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = json.loads(json.dumps(value))
-    return found
-
-
 def ask(source: FrameSource, predictor: VideoPredictor) -> FrameSource:
     """Let the user pick objects in the first frame, tell the predictor, and return all frames."""
     first, source = peek(source)
     point_out(predictor, pick(first), original=source.size, size=source.size)
     return source
-
-
-def output_folders(folder: Path, sources: Sequence[FrameSource]) -> list[Path]:
-    """Return where the results of each source go: one folder, or one below it for each."""
-    if len(sources) == 1:
-        return [folder]
-    num_alike: Counter[str] = Counter()
-    names = []
-    for source in sources:
-        num_alike[source.name] += 1
-        number = num_alike[source.name]
-        names.append(source.name if number == 1 else f"{source.name}~{number}")
-    return [folder / name for name in names]
 
 
 def describe(summary: RunSummary) -> str:
@@ -379,9 +372,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for summary in run(options):
             say(describe(summary))
     except KeyboardInterrupt:
-        sys.stderr.write(
-            f"Stopped; what was written to {options.output} stays, and --resume goes on.\n"
-        )
+        hint = "" if any(map(comes_once, options.input)) else ", and --resume goes on"
+        sys.stderr.write(f"Stopped; what was written to {options.output} stays{hint}.\n")
         return 130
     except (ValueError, OSError) as error:
         if options.debug:

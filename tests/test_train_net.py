@@ -59,6 +59,26 @@ def test_mistakes_are_one_line_each(tmp_path):
         assert "Traceback" not in done.stderr
 
 
+@pytest.mark.usefixtures("small_benchmarks")
+def test_an_evaluation_can_resume_a_training(tmp_path, monkeypatch):
+    evaluated = []
+    monkeypatch.setattr(train_net, "evaluate", lambda cfg, model: {})
+    monkeypatch.setattr(
+        train_net, "load_weights", lambda model, path, allow_missing: evaluated.append(path)
+    )
+    (tmp_path / "start.pth").touch()
+    overrides = ["OUTPUT_DIR", str(tmp_path), "MODEL.WEIGHTS", str(tmp_path / "start.pth")]
+    arguments = ["--config-file", str(COCO), "--eval-only", "--resume", *SHORT, *overrides]
+    train_net.main(train_net.parse_args(arguments))
+    (tmp_path / "model_0000009.pth").touch()
+    (tmp_path / "last_checkpoint").write_text("model_0000009.pth")
+    train_net.main(train_net.parse_args(arguments))
+    arguments.remove("--resume")
+    train_net.main(train_net.parse_args(arguments))
+    names = ["start.pth", "model_0000009.pth", "start.pth"]
+    assert evaluated == [str(tmp_path / name) for name in names]
+
+
 def test_evaluation_needs_weights(tmp_path):
     arguments = ["--config-file", str(COCO), "--eval-only", *SHORT, "OUTPUT_DIR", str(tmp_path)]
     with pytest.raises(ValueError, match=r"MODEL\.WEIGHTS <file>"):
@@ -94,6 +114,7 @@ def test_batch_that_processes_cannot_share_is_refused(monkeypatch, tmp_path):
         train_net.setup(args)
 
 
+@pytest.mark.usefixtures("small_benchmarks")
 def test_package_of_weights_that_is_missing_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     overrides = ["MODEL.TIMM.WEIGHTS", "package", "OUTPUT_DIR", str(tmp_path)]

@@ -114,8 +114,14 @@ def install_torch(python: Path, constraints: Path, index: str | None) -> None:
     else:
         reason = f" in place of torch {found}, which is too old" if found else ""
         step(3, f"torch and torchvision{reason} (with CUDA, some gigabytes)")
-    source = ["--index-url", index] if index else []
-    pip(python, "install", "--constraint", constraints, *source, "torch", "torchvision")
+    request: list[str | Path] = ["install", "--constraint", constraints, "torch", "torchvision"]
+    if not index:
+        pip(python, *request)
+        return
+    # An index of torch has few versions of what torch requires, if any: that comes from where all
+    # else does, but for what it alone has.
+    pip(python, *request, "--no-deps", "--index-url", index)
+    pip(python, *request, "--extra-index-url", index)
 
 
 # The version of torch, then what it requires, one a line; nothing where there is no torch.

@@ -105,7 +105,7 @@ def convert_videos(
         convert: write the files of one. It is called from several threads: decoding, resizing and
             encoding images leaves others running.
         finished: folder that keeps the results of videos that are done. Those of an earlier run,
-            which did not come to its end, are not converted again.
+            which did not come to its end, are not converted again if they had the same frames.
         num_workers: threads.
         title: of the progress bar.
     """
@@ -149,7 +149,11 @@ def _warn(problem: Problem) -> None:
 def _result(record: Record, convert: Callable[[Record], Result], finished: Path) -> Result:
     path = finished / f"{record['video_id']}.json"
     if path.is_file():
-        return json.loads(path.read_text(encoding="utf-8"))
+        known = json.loads(path.read_text(encoding="utf-8"))
+        # One that was converted without a frame that was missing is not, once the frame is there.
+        if known.get("file_names") == record["file_names"]:
+            return known["result"]
     result = convert(record)
-    _write_whole(path, json.dumps(result))
+    known = {"file_names": record["file_names"], "result": result}
+    _write_whole(path, json.dumps(known))
     return result

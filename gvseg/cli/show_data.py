@@ -12,10 +12,10 @@ import numpy as np
 from detectron2.config import CfgNode
 
 from gvseg.config import load_config
-from gvseg.data.benchmark import Benchmark, Record, datasets_root, get_benchmark
+from gvseg.data.benchmark import Benchmark, Record, check_labels, datasets_root, get_benchmark
 from gvseg.data.clip_mapper import ClipMapper
 from gvseg.data.contact_sheet import Row, join_stills, lay_out, sample_row, video_row
-from gvseg.data.loader import TrainingSource, check_labels, copy_paste_prob
+from gvseg.data.loader import TrainingSource, copy_paste_prob
 from gvseg.inference.pictures import write_png
 
 logger = logging.getLogger(__name__)

@@ -184,6 +184,16 @@ def check_num_classes(cfg: CfgNode, dataset_name: str) -> None:
         )
 
 
+def check_labels(records: Sequence[Record], dataset_name: str, purpose: str = "trained on") -> None:
+    """Raise a ValueError if labels of any video are hidden, so that it cannot serve a purpose."""
+    hidden = [record["video_id"] for record in records if not len(annotated_frames(record))]
+    if hidden:
+        raise ValueError(
+            f"{dataset_name} cannot be {purpose}: labels are hidden of {len(hidden)} of its "
+            f"{len(records)} videos, such as {hidden[0]}."
+        )
+
+
 def check_task(cfg: CfgNode, dataset_name: str) -> None:
     """Raise a ValueError unless the model is for the task of the dataset."""
     task, benchmark = model_task(cfg.MODEL.GVSEG.TASK), get_benchmark(dataset_name)

@@ -20,6 +20,7 @@ from gvseg.data.benchmark import (
     Benchmark,
     Record,
     annotated_frames,
+    check_labels,
     check_num_classes,
     check_task,
     get_benchmark,
@@ -84,16 +85,6 @@ def check_model(cfg: CfgNode, dataset_names: Sequence[str]) -> None:
     for name in dataset_names:
         check_task(cfg, name)
         check_num_classes(cfg, name)
-
-
-def check_labels(records: Sequence[Record], dataset_name: str) -> None:
-    """Raise a ValueError if labels of any video are hidden, so that it cannot be trained on."""
-    hidden = [record["video_id"] for record in records if not len(annotated_frames(record))]
-    if hidden:
-        raise ValueError(
-            f"{dataset_name} cannot be trained on: labels are hidden of {len(hidden)} of its "
-            f"{len(records)} videos, such as {hidden[0]}."
-        )
 
 
 def copy_paste_prob(cfg: CfgNode, benchmark: Benchmark) -> float:

@@ -46,6 +46,27 @@ def averaged_iterations(cfg: CfgNode) -> range:
     return iterations
 
 
+def checkpoint_path(folder: Path, iteration: int) -> Path:
+    """Return the checkpoint that is written when so many iterations are done."""
+    return folder / f"model_{iteration - 1:07d}.pth"
+
+
+def check_checkpoints(cfg: CfgNode, num_done: int) -> None:
+    """Refuse to go on with a training whose mean could not be taken at the end.
+
+    Raises:
+        ValueError: a checkpoint of an iteration that is done is needed and missing.
+    """
+    for iteration in averaged_iterations(cfg):
+        path = checkpoint_path(Path(cfg.OUTPUT_DIR), iteration)
+        if iteration <= num_done and not path.is_file():
+            raise ValueError(
+                f"{path} is missing, which the mean at the end needs. Put it back, leave "
+                "SOLVER.CHECKPOINT_PERIOD and AVERAGE_FROM as they were, or set "
+                f"SOLVER.AVERAGE_FROM to more than {num_done}, or 0 for no mean."
+            )
+
+
 def average_checkpoints(
     folder: Path, iterations: range, remembered: Container[str] = ()
 ) -> dict[str, Tensor]:
@@ -63,7 +84,7 @@ def average_checkpoints(
     """
     total: dict[str, Tensor] = {}
     for iteration in iterations:
-        weights = read_checkpoint(folder / f"model_{iteration - 1:07d}.pth")
+        weights = read_checkpoint(checkpoint_path(folder, iteration))
         for name, tensor in weights.items():
             is_mean = tensor.is_floating_point() and name not in remembered
             total[name] = total.get(name, 0) + tensor.double() if is_mean else tensor

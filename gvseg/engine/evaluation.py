@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -17,15 +16,15 @@ from detectron2.config import CfgNode
 from detectron2.evaluation import print_csv_format
 from detectron2.utils import comm
 
-from gvseg.data.benchmark import get_benchmark, read_exemplars
-from gvseg.data.loader import build_test_loader
+from gvseg.data.benchmark import check_labels, get_benchmark, read_exemplars
+from gvseg.data.loader import build_test_loader, load_records
 from gvseg.evaluation import VideoEvaluator, build_evaluator
-from gvseg.evaluation.protocols import check_protocols
+from gvseg.evaluation.video_evaluator import check_evaluator
 from gvseg.inference.association import build_association
 from gvseg.inference.runner_settings import RunnerSettings
 from gvseg.inference.sources import ImageSource
 from gvseg.inference.video_runner import Segmenter, segment_video
-from gvseg.modeling.processes import share_running_statistics
+from gvseg.modeling.processes import share_running_statistics, wait_for_all
 
 logger = logging.getLogger(__name__)
 
@@ -33,12 +32,20 @@ PROGRESS_PERIOD = 50  # videos between two lines of progress
 
 
 def check_evaluation(cfg: CfgNode) -> None:
-    """Raise a ValueError where the evaluation at the end of a training would stop at a setting."""
+    """Raise the errors at which an evaluation would stop, before a training or anything is run.
+
+    Raises:
+        ValueError: a setting does not fit a test set, or labels are hidden and nothing is written.
+        OSError: a test set is not on disk.
+    """
     for dataset_name in cfg.DATASETS.TEST:
         benchmark = get_benchmark(dataset_name)
         task = RunnerSettings.from_config(cfg, dataset_name).task
         build_association(cfg, task, benchmark.classes.is_thing)
-        check_protocols(cfg.MODEL.GVSEG.TEST.MORE_PROTOCOLS, benchmark)
+        check_evaluator(cfg, dataset_name)
+        records = load_records(dataset_name)
+        if not cfg.MODEL.GVSEG.TEST.WRITE_PREDICTIONS:
+            check_labels(records, dataset_name, "scored without MODEL.GVSEG.TEST.WRITE_PREDICTIONS")
 
 
 def evaluate(
@@ -62,6 +69,7 @@ def evaluate(
     """
     was_training = model.training
     model.eval()
+    wait_for_all()
     share_running_statistics(model)
     results: OrderedDict[str, dict] = OrderedDict()
     for dataset_name in cfg.DATASETS.TEST:
@@ -104,9 +112,9 @@ def evaluate_dataset(
             evaluator.process_frame(record, segments)
         if (index + 1) % PROGRESS_PERIOD == 0:
             logger.info("%s: %d of %d videos", dataset_name, index + 1, len(loader))
-    if comm.get_world_size() > 1:
-        torch.distributed.barrier()
+    wait_for_all()
     metrics: dict = evaluator.evaluate() or {}
+    wait_for_all()  # the main process scores alone
     if comm.is_main_process():
         logger.info("Results on %s:", dataset_name)
         print_csv_format(metrics)

@@ -30,6 +30,8 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
             # DistributedDataParallel puts "module." in front.
             in_backbone = "backbone" in module_name.split(".")
             rate = cfg.SOLVER.BASE_LR * (cfg.SOLVER.BACKBONE_MULTIPLIER if in_backbone else 1.0)
+            if name == "bias":
+                rate *= cfg.SOLVER.BIAS_LR_FACTOR
             groups.setdefault((rate, _weight_decay(cfg, module, name, parameter)), []).append(
                 parameter
             )
@@ -43,7 +45,12 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     if kind == "ADAMW":
         return torch.optim.AdamW(options, cfg.SOLVER.BASE_LR)
     if kind == "SGD":
-        return torch.optim.SGD(options, cfg.SOLVER.BASE_LR, momentum=cfg.SOLVER.MOMENTUM)
+        return torch.optim.SGD(
+            options,
+            cfg.SOLVER.BASE_LR,
+            momentum=cfg.SOLVER.MOMENTUM,
+            nesterov=cfg.SOLVER.NESTEROV,
+        )
     raise ValueError(f"SOLVER.OPTIMIZER is {kind!r}; choose ADAMW or SGD.")
 
 
@@ -56,6 +63,8 @@ def _weight_decay(cfg: CfgNode, module: nn.Module, name: str, parameter: nn.Para
         return cfg.SOLVER.WEIGHT_DECAY_EMBED
     if name == "relative_position_bias_table":  # Swin's, as its authors train it
         return 0.0
+    if name == "bias" and cfg.SOLVER.WEIGHT_DECAY_BIAS is not None:
+        return cfg.SOLVER.WEIGHT_DECAY_BIAS
     return cfg.SOLVER.WEIGHT_DECAY
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 import weakref
 from collections.abc import Callable, Iterable
@@ -29,7 +30,11 @@ from detectron2.utils.events import get_event_storage
 
 from gvseg.checkpoint import load_weights
 from gvseg.data.loader import build_test_loader, build_train_loader
-from gvseg.engine.averaging import AverageCheckpoints, averaged_iterations
+from gvseg.engine.averaging import (
+    AverageCheckpoints,
+    averaged_iterations,
+    check_checkpoints,
+)
 from gvseg.engine.evaluation import check_evaluation, evaluate
 from gvseg.engine.optimizer import build_optimizer, build_scheduler, clip_gradients
 from gvseg.evaluation import VideoEvaluator, build_evaluator
@@ -100,6 +105,12 @@ class TrainingStep(SimpleTrainer):
         norm = self.clip(self.model)
         if norm is not None:
             get_event_storage().put_scalar("gradient_norm", norm)
+            # The scaler leaves such a step out, and lowers its scale; nothing else would notice.
+            if not self.scaler.is_enabled() and not math.isfinite(norm):
+                raise FloatingPointError(
+                    f"Iteration {self.iter}: the gradient is not finite, though the losses are. "
+                    "Lower SOLVER.BASE_LR or check the data; the last checkpoint is untouched."
+                )
         self._write_metrics(losses, data_time)
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -111,7 +122,8 @@ class TrainingStep(SimpleTrainer):
     def load_state_dict(self, state_dict: dict) -> None:
         """Take up the state of an earlier training."""
         super().load_state_dict(state_dict)
-        self.scaler.load_state_dict(state_dict["scaler"])
+        if state_dict["scaler"]:  # else the earlier steps had another precision, and no scale
+            self.scaler.load_state_dict(state_dict["scaler"])
 
 
 class Trainer(DefaultTrainer):
@@ -122,8 +134,8 @@ class Trainer(DefaultTrainer):
 
     def __init__(self, cfg: CfgNode) -> None:
         TrainerBase.__init__(self)
+        averaged_iterations(cfg)  # mistakes are told before the model is built
         check_evaluation(cfg)
-        averaged_iterations(cfg)  # a mistake is told before anything is read
         cfg = self.auto_scale_workers(cfg, comm.get_world_size())
         model = self.build_model(cfg)
         optimizer = self.build_optimizer(cfg, model)
@@ -214,13 +226,15 @@ class Trainer(DefaultTrainer):
 
         Raises:
             OSError: a file that is missing or may not be read.
-            ValueError: it is damaged, or of a model of other sizes.
+            ValueError: it is damaged, or of a model of other sizes; or an earlier one is missing
+                that the mean at the end needs.
         """
         is_resumed = resume and self.checkpointer.has_checkpoint()
         if is_resumed:
             _check_checkpoint(unwrap(self.model), Path(self.checkpointer.get_checkpoint_file()))
             self.checkpointer.resume_or_load("", resume=True)
             self.start_iter = self.iter + 1
+            check_checkpoints(self.cfg, self.start_iter)
             # Nothing has been read yet, so there are no workers to stop.
             self._trainer.reset_data_loader(
                 lambda: self.build_train_loader(self.cfg, self.start_iter)

@@ -34,9 +34,12 @@ def load_truth(benchmark: Benchmark, split: str, path: Path) -> Truth:
         ValueError: they are damaged, or not in one JSON.
     """
     if not path.is_file():
-        has_labels = benchmark.submission in _OF_IMAGES and _label_folders(path)
-        load = _load_images if has_labels else partial(_load_below, benchmark, split)
-        return benchmark, load(path)
+        try:
+            return benchmark, _load_below(benchmark, split, path)
+        except FileNotFoundError:
+            if benchmark.submission in _OF_IMAGES and _label_folders(path):
+                return benchmark, _load_images(path)
+            raise
     if benchmark.submission not in _OF_JSON:
         raise ValueError(
             f"{path} is a file, but {benchmark.name} has its labels in folders; give the folder of "
@@ -47,8 +50,9 @@ def load_truth(benchmark: Benchmark, split: str, path: Path) -> Truth:
 
 def _video_json(benchmark: Benchmark, path: Path) -> Truth:
     classes = categories_of(path)
-    if set(classes.ids) <= set(benchmark.classes.ids):
-        classes = benchmark.classes  # with a check of what the categories are called
+    known = benchmark.classes
+    if set(classes.ids) <= set(known.ids) and not set(classes.names).isdisjoint(known.names):
+        classes = known  # with a check of what the categories are called
     return replace(benchmark, classes=classes), load_video_json(path, path.parent, classes)
 
 
@@ -64,7 +68,8 @@ def _vipseg_json(benchmark: Benchmark, path: Path) -> Truth:
         is_thing[category["id"]] = bool(category.get("isthing", is_thing.get(category["id"])))
     classes = replace(classes, is_thing=tuple(is_thing[id_] for id_ in classes.ids))
     read_labels = partial(read_panoptic_labels, classes=classes)
-    return replace(benchmark, classes=classes, read_labels=read_labels), vipseg.load_json(path)
+    records = vipseg.load_json(path, classes=classes)
+    return replace(benchmark, classes=classes, read_labels=read_labels), records
 
 
 _OF_JSON: dict[str | None, Callable[[Benchmark, Path], Truth]] = {
@@ -97,9 +102,17 @@ def _load_below(benchmark: Benchmark, split: str, folder: Path) -> list[Record]:
         return benchmark.load_records(folder, split)
     except FileNotFoundError as as_root:
         try:
-            return benchmark.load_records(folder.resolve().parent, split)
+            return _load_own(benchmark, split, folder.resolve())
         except FileNotFoundError as as_own:
             raise FileNotFoundError(
                 f"{benchmark.name} is not in {folder}, neither as one of several benchmarks "
                 f"({as_root}) nor as the only one ({as_own})"
             ) from None
+
+
+def _load_own(benchmark: Benchmark, split: str, folder: Path) -> list[Record]:
+    """Load a benchmark that has its usual name; what lies beside the folder is not meant."""
+    records = benchmark.load_records(folder.parent, split)
+    if not any(Path(name).is_relative_to(folder) for name in records[0]["file_names"][:1]):
+        raise FileNotFoundError(f"{folder.name} is none of its folders.")
+    return records

@@ -19,6 +19,7 @@ from scipy.optimize import linear_sum_assignment
 from gvseg.evaluation.overlaps import (
     ComparedFrame,
     VideoComparison,
+    numbered,
     positions,
     some_names,
     true_classes,
@@ -203,13 +204,14 @@ def class_frames(
 
 def count_tracks(frames: Sequence[ComparedFrame]) -> HotaCounts:
     """Count all truth of the frames of a video against all prediction."""
-    truth_ids = np.unique(np.concatenate([frame.truth_ids for frame in frames])).tolist()
-    ids = np.unique(np.concatenate([frame.ids for frame in frames])).tolist()
+    truth_ids = np.unique(np.concatenate([frame.truth_ids for frame in frames]))
+    ids = np.unique(np.concatenate([frame.ids for frame in frames]))
+    truth_places, places = numbered(truth_ids.tolist()), numbered(ids.tolist())
     return hota_counts(
         [
             TrackFrame(
-                positions(frame.truth_ids, truth_ids),
-                positions(frame.ids, ids),
+                positions(frame.truth_ids, truth_places),
+                positions(frame.ids, places),
                 frame.overlaps.iou,
             )
             for frame in frames

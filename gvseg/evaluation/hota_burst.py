@@ -6,7 +6,8 @@ only (`not_exhaustive_category_ids`). Hence its own rules beside those of HOTA:
 
 * The official evaluators hand the boxes around the masks, not the masks, to the function that finds
   the IoU. So do we unless told otherwise: every published number is one of boxes.
-* Frames without any true mask are left out, whatever is predicted there.
+* Frames without any true mask are left out, whatever is predicted there. Here one of no pixels is
+  none; the official evaluators count it as missed.
 * Objects of 45 categories, distractors, are no truth; a few categories are merged into others.
 * At most 300 masks count in a frame, those with the best scores.
 * With classes to be guessed, a mask that finds no object of its class with IoU 0.5 is left out

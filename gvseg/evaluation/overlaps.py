@@ -6,7 +6,7 @@ than a call. Needs NumPy and pycocotools alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -231,7 +231,11 @@ def some_names(names: Sequence[str], num_classes: int) -> str:
     return f"{len(names)} of {num_classes} classes{such_as}"
 
 
-def positions(ids: np.ndarray, known: Iterable[int]) -> np.ndarray:
-    """Return where each id, (N,), stands among the known ones, (N,) int64."""
-    position_of_id = {id_: position for position, id_ in enumerate(known)}
+def numbered(known: Iterable[int]) -> dict[int, int]:
+    """Return where each id stands among those of a video."""
+    return {id_: position for position, id_ in enumerate(known)}
+
+
+def positions(ids: np.ndarray, position_of_id: Mapping[int, int]) -> np.ndarray:
+    """Return where each id of a frame, (N,), stands among those of the video, (N,) int64."""
     return np.array([position_of_id[id_] for id_ in ids.tolist()], dtype=np.int64)

@@ -116,7 +116,9 @@ METRICS: dict[str, Callable[[Benchmark], VideoMetric]] = {
 
 # Tasks whose labels a family of protocols can score, where not those of all.
 _SHARED_OUT = frozenset({Task.VPS, Task.VSS})  # every pixel has at most one segment
+_OBJECTS = frozenset({Task.VIS, Task.EVS})
 _TASKS = {
+    "ap": _OBJECTS,
     "vpq": _SHARED_OUT,
     "pq": _SHARED_OUT,
     "stq": _SHARED_OUT,
@@ -125,11 +127,24 @@ _TASKS = {
 }
 
 
+# Families that ask for what the records of one benchmark alone have.
+_OWN = {
+    "hota/burst": "is for BURST, whose labels say which categories a video has; {} can have "
+    "hota/trackeval",
+    "vos/youtube_vos": "is for YouTube-VOS, which says in which frame each object is given; {} can "
+    "have vos/davis2017",
+}
+
+
 def check_protocols(names: Iterable[str], benchmark: Benchmark) -> None:
     """Raise a ValueError unless all of these protocols exist and can score the benchmark."""
     for name in names:
         if name not in METRICS:
             raise ValueError(f"Unknown protocol {name!r}; choose one of {', '.join(METRICS)}.")
+        for family, why in _OWN.items():
+            of_family = [own.startswith(family) for own in benchmark.metrics]
+            if name.startswith(family) and not any(of_family):
+                raise ValueError(f"Protocol {name} {why.format(benchmark.name)}.")
         tasks = _TASKS.get(name.partition("/")[0], frozenset(Task))
         if benchmark.task not in tasks:
             known = " and ".join(sorted(task.value for task in tasks))
@@ -137,8 +152,4 @@ def check_protocols(names: Iterable[str], benchmark: Benchmark) -> None:
                 f"Protocol {name} scores {known}, but {benchmark.name} is for "
                 f"{benchmark.task.value}."
             )
-        if name.startswith("hota/burst") and not benchmark.name.startswith("burst"):
-            raise ValueError(
-                f"Protocol {name} is for BURST, whose labels say which categories a video has; "
-                f"{benchmark.name} can have hota/trackeval."
-            )
+        METRICS[name](benchmark)  # what it says of the classes

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from gvseg.data.benchmark import Benchmark, Record, annotated_frames, get_benchmark
+from gvseg.data.benchmark import Benchmark, Record, annotated_frames, check_labels, get_benchmark
 from gvseg.data.segments import check_size
 from gvseg.data.video_processes import map_videos
 from gvseg.evaluation.ground_truth import load_truth
@@ -71,12 +71,7 @@ def score_submission(
         raise ValueError(f"{benchmark.name} names no protocol; choose among {', '.join(METRICS)}.")
     check_protocols(names, benchmark)
     benchmark, records = load_truth(benchmark, benchmark.split_of(dataset_name), root)
-    hidden = [record["video_id"] for record in records if not len(annotated_frames(record))]
-    if hidden:
-        raise ValueError(
-            f"{dataset_name} cannot be scored here: the labels of {len(hidden)} of "
-            f"{len(records)} videos are hidden, such as those of {hidden[0]}."
-        )
+    check_labels(records, dataset_name, "scored here")
     reader = submission_format(benchmark).open_reader(predictions, benchmark, records)
     work = partial(score_video, benchmark=benchmark, reader=reader, protocols=tuple(names))
     total = {name: METRICS[name](benchmark) for name in names}

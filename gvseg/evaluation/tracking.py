@@ -35,6 +35,7 @@ from gvseg.evaluation.overlaps import (
     ComparedFrame,
     TrackScores,
     VideoComparison,
+    numbered,
     positions,
     true_classes,
     visible_objects,
@@ -258,9 +259,10 @@ class TrackingMetric:
 def _tally(frames: Sequence[ComparedFrame], track_scores: TrackScores) -> VideoTally:
     class_of_truth = true_classes(frames)
     ids = sorted({id_ for frame in frames for id_ in frame.ids.tolist()})
+    truth_places, places = numbered(class_of_truth), numbered(ids)
     placed = [
         PlacedOverlaps(
-            positions(frame.truth_ids, class_of_truth), positions(frame.ids, ids), frame.overlaps
+            positions(frame.truth_ids, truth_places), positions(frame.ids, places), frame.overlaps
         )
         for frame in frames
     ]

@@ -30,6 +30,16 @@ from gvseg.structures import FrameSegments
 logger = logging.getLogger(__name__)
 
 
+def check_evaluator(cfg: CfgNode, dataset_name: str) -> None:
+    """Raise the errors of `build_evaluator`."""
+    check_task(cfg, dataset_name)
+    check_num_classes(cfg, dataset_name)
+    benchmark = get_benchmark(dataset_name)
+    check_protocols(cfg.MODEL.GVSEG.TEST.MORE_PROTOCOLS, benchmark)
+    if cfg.MODEL.GVSEG.TEST.WRITE_PREDICTIONS:
+        submission_format(benchmark)
+
+
 def build_evaluator(cfg: CfgNode, dataset_name: str) -> VideoEvaluator:
     """Return the evaluator of a dataset, which writes to `inference/<dataset>` in OUTPUT_DIR.
 
@@ -37,8 +47,7 @@ def build_evaluator(cfg: CfgNode, dataset_name: str) -> VideoEvaluator:
         ValueError: the model has another task or number of classes than the dataset, there is no
             such protocol, or predictions are to be written and the benchmark has no format.
     """
-    check_task(cfg, dataset_name)
-    check_num_classes(cfg, dataset_name)
+    check_evaluator(cfg, dataset_name)
     options = cfg.MODEL.GVSEG.TEST
     return VideoEvaluator(
         dataset_name,
@@ -83,17 +92,15 @@ class VideoEvaluator(DatasetEvaluator):
         self._benchmark = get_benchmark(dataset_name)
         check_protocols(more_protocols, self._benchmark)
         self._protocols = tuple(dict.fromkeys([*self._benchmark.metrics, *more_protocols]))
-        self._writer: SubmissionWriter | None = None
-        if write_predictions:
-            if self.output_dir is None:
-                raise ValueError("Predictions are to be written, but no output_dir is given.")
-            folder = self.output_dir / "predictions"
-            self._writer = submission_format(self._benchmark).open_writer(folder, self._benchmark)
+        if write_predictions and self.output_dir is None:
+            raise ValueError("Predictions are to be written, but no output_dir is given.")
+        self._writes = write_predictions
         self.reset()
 
     def reset(self) -> None:
         """Forget all videos."""
         self._metrics = self._new_metrics()
+        self._writer = self._new_writer() if self._writes else None
         self._finished: list[str | int] = []
         self._current: Record | None = None
         self._num_frames = 0
@@ -138,7 +145,7 @@ class VideoEvaluator(DatasetEvaluator):
     def evaluate(self) -> OrderedDict[str, dict[str, float]]:
         """Return {protocol name: {score name: percent}} on the main process, nothing on others.
 
-        Nothing is scored where the labels are hidden.
+        Videos whose labels are hidden are not scored.
 
         Raises:
             ValueError: a video of the dataset was not scored to its end, or was scored twice.
@@ -153,9 +160,15 @@ class VideoEvaluator(DatasetEvaluator):
         self._check_videos(finished, records)
         if self._writer is not None:
             self._writer.finish(records)
-        if any(not len(annotated_frames(record)) for record in records):
+        hidden = [record["video_id"] for record in records if not len(annotated_frames(record))]
+        if len(hidden) == len(records):
             logger.info("%s is not scored: its labels are hidden.", self.dataset_name)
             return OrderedDict()
+        if hidden:
+            logger.warning(
+                "%s: %d of %d videos are not scored, as they have no labels, such as %s.",
+                self.dataset_name, len(hidden), len(records), hidden[0],
+            )  # fmt: skip
         metrics = self._new_metrics()
         results: OrderedDict[str, dict[str, float]] = OrderedDict()
         for name, metric in metrics.items():
@@ -173,6 +186,11 @@ class VideoEvaluator(DatasetEvaluator):
 
     def _new_metrics(self) -> dict[str, VideoMetric]:
         return {name: METRICS[name](self._benchmark) for name in self._protocols}
+
+    def _new_writer(self) -> SubmissionWriter:
+        assert self.output_dir is not None
+        folder = self.output_dir / "predictions"
+        return submission_format(self._benchmark).open_writer(folder, self._benchmark)
 
     def _end_video(self, record: Record) -> None:
         if len(annotated_frames(record)):

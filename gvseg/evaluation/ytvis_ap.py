@@ -26,6 +26,7 @@ from gvseg.evaluation.overlaps import (
     ComparedFrame,
     TrackScores,
     VideoComparison,
+    numbered,
     positions,
     some_names,
 )
@@ -262,8 +263,11 @@ def _tubes_by_class(
     """Put the frames of a video together to tubes, for each class that occurs in it."""
     truth = _truth(record, frames)
     ids = track_scores.ids
+    truth_places, places = numbered(truth), numbered(ids)
     placed = [
-        PlacedOverlaps(positions(frame.truth_ids, truth), positions(frame.ids, ids), frame.overlaps)
+        PlacedOverlaps(
+            positions(frame.truth_ids, truth_places), positions(frame.ids, places), frame.overlaps
+        )
         for frame in frames
     ]
     iou = sum_overlaps(placed, len(truth), len(ids)).iou

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import struct
 import time
@@ -20,6 +21,8 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from detectron2.config import CfgNode
+
 from gvseg.data.whole_files import DirectFile, whole_file, writing
 from gvseg.inference.json_files import write_json
 from gvseg.inference.saved_state import State
@@ -27,6 +30,7 @@ from gvseg.structures import FrameSegments
 
 SECONDS_BETWEEN_STATES = 2.0  # what is segmented again, at most, beside a window
 _LENGTH = struct.Struct("<Q")  # before each record
+_NUMBERED = re.compile(r"\d{5,}\.(png|npz)")  # what a run writes for each frame
 
 
 class Journal:
@@ -76,15 +80,28 @@ class Journal:
             OSError: the folder cannot be written.
         """
         if not self._resumes:
-            for report in (self.report, self._folder / "about.json"):
-                _remove_files(report, self.report.parent)
+            for path in self.earlier():
+                _remove(path)
             self.report.unlink(missing_ok=True)
             shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True, exist_ok=True)
         self.note([])
 
+    def earlier(self) -> list[Path]:
+        """Return what the run that was here before wrote, a folder for the numbered files in it."""
+        folder = self.report.parent
+        reports = [self.report, self._folder / "about.json"]
+        names = [
+            name
+            for report in reports
+            if report.exists()
+            for name in json.loads(report.read_text(encoding="utf-8")).get("files", ())
+        ]
+        home = folder.resolve()  # no run writes elsewhere
+        return [folder / name for name in names if (folder / name).resolve().is_relative_to(home)]
+
     def note(self, files: Iterable[Path]) -> None:
-        """Keep what the run writes, folders for the files in them."""
+        """Keep what the run writes, a folder for the numbered files in it."""
         write_json(self._folder / "about.json", self._about | self._listed(files))
 
     def _listed(self, files: Iterable[Path]) -> dict[str, list[str]]:
@@ -186,20 +203,14 @@ def _difference(name: str, before: object, now: object) -> str:
     return f"{name} was {before}, now it is {now}"
 
 
-def _remove_files(report: Path, folder: Path) -> None:
-    """Remove what a report says that a run wrote to a folder; of folders, numbered files alone."""
-    if not report.exists():
+def _remove(path: Path) -> None:
+    """Remove a file, or the files directly in a folder that have names as runs give to frames."""
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
         return
-    for name in json.loads(report.read_text(encoding="utf-8")).get("files", ()):
-        path = folder / name
-        if not path.resolve().is_relative_to(folder.resolve()):
-            continue  # no run writes there
-        if not path.is_dir():
-            path.unlink(missing_ok=True)
-            continue
-        for file in path.rglob("*"):
-            if file.stem.isdecimal() and file.suffix in (".png", ".npz"):
-                file.unlink()
+    for file in path.iterdir():
+        if _NUMBERED.fullmatch(file.name):
+            file.unlink()
 
 
 def encode_segments(segments: FrameSegments) -> bytes:
@@ -257,3 +268,14 @@ def fingerprint(path: Path) -> str:
         return str(path.absolute())
     about = path.stat()
     return f"{path.absolute()}, {about.st_size} bytes of {about.st_mtime:.0f}"
+
+
+def entries(cfg: CfgNode, prefix: str = "") -> dict[str, object]:
+    """Return the values of a config by their whole key, as JSON has them."""
+    found: dict[str, object] = {}
+    for key, value in cfg.items():
+        if isinstance(value, CfgNode):
+            found |= entries(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = json.loads(json.dumps(value))
+    return found

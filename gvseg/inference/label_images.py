@@ -15,9 +15,19 @@ from gvseg.inference.frames import Frame
 from gvseg.inference.pictures import png_name, write_png
 from gvseg.inference.video_info import VideoInfo
 from gvseg.structures import FrameSegments
+from gvseg.visualization import ClassLegend
 
 LARGEST_LABEL = np.iinfo(np.uint16).max
 VOID = 255
+
+
+def check_things(name: str, legend: ClassLegend) -> None:
+    """Raise a ValueError unless there are objects for a format, called by its name, to hold."""
+    if not any(legend.is_thing):
+        raise ValueError(
+            f"{name} holds objects, but this model tells classes apart alone; choose semantic or "
+            "panoptic among the formats."
+        )
 
 
 class MaskWriter:
@@ -102,15 +112,11 @@ class ObjectImageWriter:
         self.files: list[Path] = []
 
     def open(self, video: VideoInfo) -> None:
+        check_things("davis", video.legend)
         self._is_thing = np.array(video.legend.is_thing)
-        if not self._is_thing.any():
-            raise ValueError(
-                "DAVIS's images hold objects, but this model tells classes apart alone; choose "
-                "semantic or panoptic among the formats."
-            )
         self._video_folder = self.folder / video.name
         self._video_folder.mkdir(parents=True, exist_ok=True)
-        self.files = [self.folder]
+        self.files = [self._video_folder]
 
     def write(self, frame: Frame, segments: FrameSegments) -> None:
         things = take_segments(segments, np.flatnonzero(self._is_thing[segments.classes]))

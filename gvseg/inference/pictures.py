@@ -61,6 +61,15 @@ class _EncodedFile(DirectFile):
         return len(data) if self.is_stopped else super().write(data)
 
 
+def check_encoder() -> None:
+    """Raise an OSError where videos cannot be written."""
+    if ENCODER not in av.codecs_available:
+        raise OSError(
+            f"This PyAV cannot encode H.264 ({ENCODER} is missing); install the av wheel from "
+            "PyPI or choose other formats than video."
+        )
+
+
 class VideoFile:
     """An H.264 video that keeps the time stamps of its source.
 
@@ -77,11 +86,7 @@ class VideoFile:
         self.files: list[Path] = []
 
     def open(self, size: tuple[int, int], frame_rate: Fraction | None) -> None:
-        if ENCODER not in av.codecs_available:
-            raise OSError(
-                f"This PyAV cannot encode H.264 ({ENCODER} is missing); install the av wheel from "
-                "PyPI or choose other formats than video."
-            )
+        check_encoder()
         height, width = size
         self._spare = (height % 2, width % 2)
         self._rate = frame_rate or DEFAULT_FRAME_RATE

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
+
+SECONDS_TO_STOP = 2.0  # that a thread gets to end its item; one that waits for a camera never may
 
 
 class _End:
@@ -21,7 +24,7 @@ class Prefetcher(Generic[Item]):
     """Iterate over `items` in a thread, at most `depth` items ahead.
 
     An error in the thread is raised in the caller, after the items that came before it. Leaving the
-    `with` block stops the thread.
+    `with` block stops the thread, which ends with its item.
     """
 
     def __init__(self, items: Iterable[Item], depth: int) -> None:
@@ -36,7 +39,8 @@ class Prefetcher(Generic[Item]):
 
     def __exit__(self, *exception: object) -> None:
         self._stopped.set()
-        while self._thread.is_alive():
+        latest = time.monotonic() + SECONDS_TO_STOP
+        while self._thread.is_alive() and time.monotonic() < latest:
             # A thread that waits for room in the queue has to be let go.
             while not self._queue.empty():
                 self._queue.get_nowait()

@@ -25,6 +25,7 @@ from gvseg.inference.json_files import (
     LineStore,
     write_json,
 )
+from gvseg.inference.label_images import check_things
 from gvseg.inference.pictures import png_name
 from gvseg.inference.video_info import VideoInfo
 from gvseg.structures import FrameSegments
@@ -73,12 +74,8 @@ class TrackFile:
             ValueError: no class is a thing.
         """
         self._video = video
+        check_things(self.path.stem, video.legend)
         self._is_thing = np.array(video.legend.is_thing)
-        if not self._is_thing.any():
-            raise ValueError(
-                f"{self.path.name} holds objects, but this model tells classes apart alone; "
-                "choose semantic or panoptic among the formats."
-            )
         self._store = LineStore(self.path.with_name(f".{self.path.stem}"))
         self._scores = TrackScores()
         self._schedule = JoinSchedule()
@@ -144,7 +141,7 @@ class BurstLayout:
     def keep(
         self, store: LineStore, video: VideoInfo, image: dict[str, Any], things: FrameSegments
     ) -> None:
-        store.append("segmentations", frame_tracks(things, f"Frame {image['file_name']}"))
+        store.append("segmentations", frame_tracks(things))
         store.append("names", image["file_name"])
 
     def document(
@@ -237,7 +234,7 @@ class PanopticWriter:
             head=f'{head}{{"video_id": {json.dumps(video.name)}, "annotations": [',
             tail="]}]}",
         )
-        self.files = [self.folder]
+        self.files = [self._image_folder, self.folder / "pred.json"]
 
     def write(self, frame: Frame, segments: FrameSegments) -> None:
         path = self._image_folder / png_name(frame)
@@ -261,7 +258,7 @@ class CocoPanopticWriter:
         self._store = LineStore(self.folder / ".panoptic")
         self._schedule = JoinSchedule()
         self._join()
-        self.files = [self.folder]
+        self.files = [self.folder, self.folder / "panoptic.json"]
 
     def write(self, frame: Frame, segments: FrameSegments) -> None:
         image_id = self._schedule.num_frames + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -40,6 +41,8 @@ class VideoSource:
             stream = container.streams.video[0]
             self.frame_rate: Fraction | None = stream.average_rate or stream.guessed_rate
             self.num_frames: int | None = stream.frames or None  # 0 where the file does not say
+            if "mp4" in container.format.name and _is_fragmented(self.path):
+                self.num_frames = None  # the count is that of the beginning
             size = self._first_size(container)
         if size is None:
             raise ValueError(f"Video {self.path} has no frames.")
@@ -178,6 +181,24 @@ def _cut_time(container: av.container.InputContainer) -> int | None:
         if entry.pos + entry.size > container.size
     )
     return min(missing, default=None)
+
+
+def _is_fragmented(path: Path) -> bool:
+    """Tell whether an MP4 has parts that its head does not know of (ISO/IEC 14496-12, `moof`)."""
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        place = 0
+        while place + 8 <= size:
+            file.seek(place)
+            length, kind = struct.unpack(">I4s", file.read(8))
+            if kind == b"moof":
+                return True
+            if length == 1:  # it follows in 64 bits
+                length = int.from_bytes(file.read(8), "big")
+            if length < 8:  # up to the end of the file, or damaged
+                return False
+            place += length
+    return False
 
 
 def _upright(frame: av.VideoFrame) -> np.ndarray:

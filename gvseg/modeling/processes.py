@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from functools import cache
+from typing import cast
+
 import torch
 import torch.distributed
 import torch.nn.functional as F
@@ -9,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from detectron2.utils import comm
+
+PATIENCE = timedelta(days=1)
 
 
 def mean_over_processes(
@@ -41,6 +47,26 @@ def gather_rows(rows: Tensor) -> Tensor:
     parts = [torch.empty_like(padded) for _ in range(world_size)]
     torch.distributed.all_gather(parts, padded)
     return torch.cat([part[:length] for part, length in zip(parts, lengths, strict=True)])
+
+
+@cache
+def _patient_group(world: torch.distributed.ProcessGroup) -> torch.distributed.ProcessGroup:
+    """Return all processes of a world as a group that waits for long."""
+    del world  # after another one was made, its group is another
+    group = torch.distributed.new_group(backend="gloo", timeout=PATIENCE)
+    return cast(torch.distributed.ProcessGroup, group)  # every process is in it
+
+
+def wait_for_all() -> None:
+    """Wait until all processes are here, for a day: shares of a test set may take hours more.
+
+    The groups that losses and results go through give up after half an hour or less. The first call
+    comes while processes are still together.
+    """
+    if comm.get_world_size() > 1:
+        world = torch.distributed.group.WORLD
+        assert world is not None
+        torch.distributed.barrier(_patient_group(world))
 
 
 def share_running_statistics(model: nn.Module) -> None:

@@ -54,3 +54,19 @@ def test_list_is_written_last(root: Path, capsys: pytest.CaptureFixture):
 def test_missing_release_is_named(tmp_path: Path, capsys: pytest.CaptureFixture):
     assert convert(tmp_path, "val") == 1
     assert f"{tmp_path / 'VSPW'} does not exist" in capsys.readouterr().err
+
+
+def test_video_that_was_converted_without_a_frame_is_converted_again(root: Path):
+    first, *_, last = VSPW_RAW.load_records(root, "val")
+    lost, damaged = Path(first["label_files"][1]), Path(last["file_names"][1])
+    label, image = lost.read_bytes(), damaged.read_bytes()
+    lost.unlink()
+    damaged.write_bytes(image[:300])  # so that the run is broken off after the first
+    arguments = ["convert-vspw", "--root", str(root), "--splits", "val", "--workers", "1"]
+    assert main([*arguments, "--skip-broken"]) == 1
+    finished = root / "VSPW_480p" / ".val.finished"
+    assert (finished / f"{first['video_id']}.json").is_file()
+    lost.write_bytes(label)
+    damaged.write_bytes(image)
+    assert main(arguments) == 0
+    assert VSPW.load_records(root, "val")[0]["length"] == 2

@@ -1,5 +1,6 @@
 """What a run leaves on disk when the disk is full, when it is interrupted and when it is killed."""
 
+import io
 import os
 import re
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -119,3 +121,42 @@ def test_killed_run_leaves_whole_files_and_is_resumed(demo, model, long_clip, tm
     assert demo.main(["--resume", "--output", str(output), *arguments]) == 0
     num_frames = num_frames_in(output)
     assert {num for name, num in num_frames.items() if name not in PICTURES} == {NUM_FRAMES}
+
+
+def test_results_are_never_written_over_what_is_read(demo, model, clip, tmp_path, capsys):
+    output = tmp_path / "result"
+    options = ["--output", str(output), *model]
+    assert demo.main(["--input", str(clip), "--formats", "frames,video,json", *options]) == 0
+    before = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
+    for name in ("frames", "overlay.mp4"):
+        # Whatever is asked for now, what the run before wrote would go first.
+        assert demo.main(["--input", str(output / name), "--formats", "json", *options]) == 1
+        expected = f"Input {output / name} lies where results go, in {output}; choose another"
+        assert expected in error_line(capsys)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_run_that_cannot_begin_leaves_the_results_of_the_one_before(
+    demo, model, clip, tmp_path, capsys, monkeypatch
+):
+    output = tmp_path / "result"
+    options = ["--input", str(clip), "--output", str(output), *model]
+    assert demo.main([*options, "--formats", "frames,json"]) == 0
+    before = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
+    monkeypatch.setattr("av.codecs_available", {"mpeg4"})
+    assert demo.main([*options, "--formats", "video"]) == 1
+    assert "cannot encode H.264" in error_line(capsys)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_only_what_comes_again_is_said_to_go_on(demo, model, clip, tmp_path, capsys, monkeypatch):
+    def stopped(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "VideoPredictor", stopped)
+    assert demo.main(["--input", str(clip), "--output", str(tmp_path / "a"), *model]) == 130
+    assert "stays, and --resume goes on." in capsys.readouterr().err
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(bytes(3 * 8 * 8))))
+    raw = ["--input", "-", "--raw-size", "8x8", "--output", str(tmp_path / "b")]
+    assert demo.main([*raw, *model]) == 130
+    assert "stays.\n" in capsys.readouterr().err

@@ -8,6 +8,8 @@ from gvseg.engine.averaging import (
     AVERAGE,
     average_checkpoints,
     averaged_iterations,
+    check_checkpoints,
+    checkpoint_path,
     remembered_buffers,
 )
 from gvseg.engine.trainer import Trainer
@@ -52,6 +54,17 @@ def test_a_training_that_was_stopped_has_the_same_mean(tmp_path):
     expected, mean = (torch.load(each / AVERAGE)["model"] for each in (whole, parts))
     for name in expected:
         torch.testing.assert_close(mean[name], expected[name])
+
+
+@pytest.mark.usefixtures("small_benchmarks")
+def test_a_mean_that_cannot_be_taken_is_told_when_a_training_is_resumed(tmp_path):
+    cfg = config("camvid", tmp_path, "SOLVER.MAX_ITER", "4", "SOLVER.CHECKPOINT_PERIOD", "1",
+                 "SOLVER.AVERAGE_FROM", "2")  # fmt: skip
+    for iteration in (2, 4):
+        checkpoint_path(tmp_path, iteration).touch()
+    check_checkpoints(cfg, 2)
+    with pytest.raises(ValueError, match=r"model_0000002\.pth is missing, .* more than 3, or 0"):
+        check_checkpoints(cfg, 3)
 
 
 @pytest.mark.usefixtures("small_benchmarks")

@@ -24,6 +24,22 @@ def test_backbone_learns_slower_and_norms_do_not_decay():
     assert group_of(optimizer, model.backbone.body.bn1.weight) == (pytest.approx(1e-5), 0.01)
 
 
+def test_biases_have_a_rate_and_a_decay_of_their_own_where_asked():
+    model = build_tiny()
+    head = model.query_decoder.head
+    assert group_of(build_optimizer(tiny_config(), model), head.classes.bias) == (1e-4, 0.05)
+    cfg = tiny_config("SOLVER.WEIGHT_DECAY_BIAS", "0.0", "SOLVER.BIAS_LR_FACTOR", "2.0")
+    optimizer = build_optimizer(cfg, model)
+    assert group_of(optimizer, head.classes.bias) == (2e-4, 0.0)
+    assert group_of(optimizer, head.classes.weight) == (1e-4, 0.05)
+
+
+def test_momentum_is_nesterovs_where_asked():
+    for nesterov in (False, True):
+        cfg = tiny_config("SOLVER.OPTIMIZER", "SGD", "SOLVER.NESTEROV", str(nesterov))
+        assert build_optimizer(cfg, build_tiny()).defaults["nesterov"] is nesterov
+
+
 def test_single_numbers_do_not_decay():
     model = build_tiny()
     model.scale = torch.nn.Parameter(torch.tensor(3.0))

@@ -10,6 +10,7 @@ from detectron2.engine import HookBase
 from detectron2.utils.env import seed_all_rng
 from detectron2.utils.events import EventStorage
 
+from gvseg.engine.evaluation import check_evaluation
 from gvseg.engine.trainer import Trainer, TrainingStep, autocast_dtype
 from tests.tiny_model import CONFIGS, build_tiny, tiny_config
 
@@ -269,6 +270,26 @@ def test_loss_that_is_not_finite_stops_before_the_step(bad):
     assert model.weight.item() == before
 
 
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+def test_gradient_that_is_not_finite_stops_before_the_step(dtype):
+    model = torch.nn.Linear(1, 1, bias=False)
+    # The root of 0 is finite, its slope is not.
+    model.forward = lambda batch: {"loss_odd": (model.weight * 0).sum().float().sqrt()}
+    clip = torch.nn.utils.clip_grad_norm_
+    step = TrainingStep(
+        model,
+        iter([[]]),
+        torch.optim.SGD(model.parameters(), 0.1),
+        clip=lambda module: clip(module.parameters(), 0.01).item(),
+        dtype=dtype,
+    )
+    with EventStorage():
+        step.iter = 0
+        with pytest.raises(FloatingPointError, match="Iteration 0: the gradient is not finite"):
+            step.run_step()
+    assert model.weight.isfinite().all()
+
+
 def one_step(dtype):
     """Step once on half the weighted sum of two weights, clipped to a norm of 0.01."""
     model = torch.nn.Linear(2, 1, bias=False)
@@ -308,6 +329,25 @@ def test_scale_of_the_loss_is_resumed():
     assert other.scaler.get_scale() == 512
 
 
+def test_training_in_another_precision_goes_on_in_float16():
+    step, _ = one_step(torch.float16)
+    scale = step.scaler.get_scale()
+    step.load_state_dict(one_step(torch.bfloat16)[0].state_dict())
+    assert step.scaler.get_scale() == scale
+
+
+@pytest.mark.usefixtures("small_benchmarks")
+def test_labels_that_are_missing_or_hidden_are_told_before_a_training(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match="coco does not exist; unpack COCO"):
+        Trainer(config("coco128", tmp_path, "DATASETS.TEST", "('coco_val2017',)"))
+    records = [{"video_id": "night", "length": 2, "annotated_frames": []}]
+    monkeypatch.setattr("gvseg.engine.evaluation.load_records", lambda name: records)
+    expected = r"coco128_train cannot be scored without .*WRITE_PREDICTIONS: .* such as night"
+    with pytest.raises(ValueError, match=expected):
+        Trainer(config("coco128", tmp_path))
+    check_evaluation(config("coco128", tmp_path, "MODEL.GVSEG.TEST.WRITE_PREDICTIONS", "True"))
+
+
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 @pytest.mark.usefixtures("small_benchmarks")
 def test_mixed_precision_trains_through_the_trainer(precision, tmp_path):
@@ -335,11 +375,14 @@ def test_tiny_models_are_alike():
         ("MODEL.LINKER.NAME", "Psychic"),
         ("MODEL.GVSEG.TEST.WINDOW", "0"),
         ("MODEL.GVSEG.TEST.MORE_PROTOCOLS", "['vpq/nobody']"),
+        ("MODEL.GVSEG.TEST.MORE_PROTOCOLS", "['vos/davis2017']"),
+        ("DATASETS.TEST", "('davis2017_val',)"),
+        ("DATASETS.TEST", "('lvvis_val',)"),
         ("DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler"),
     ],
 )
 @pytest.mark.usefixtures("small_benchmarks")
 def test_settings_that_would_stop_a_training_at_its_end_stop_it_at_once(key, value, tmp_path):
-    name = value.strip("[]'")
+    name = value.strip("[](),'")
     with pytest.raises(ValueError, match=name):
         Trainer(config("coco128", tmp_path, key, value))

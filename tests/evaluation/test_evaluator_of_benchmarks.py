@@ -1,6 +1,7 @@
 """The evaluator on every benchmark: alone, in two processes, and with predictions written."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,44 @@ def test_written_predictions_score_as_the_evaluation_does(made: MadeUp, tmp_path
     feed(evaluator, made, load_records(made.dataset_name))
     results = evaluator.evaluate()
     assert tuple(results) == made.benchmark.metrics
+    scores = score_submission(made.dataset_name, tmp_path / "predictions", root=made.root)
+    for name, expected in results.items():
+        assert scores.results[name] == pytest.approx(expected, nan_ok=True)
+
+
+def test_identities_of_several_classes_are_written_as_they_are_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
+    made = make(tmp_path, "burst_class_val")
+    evaluator = VideoEvaluator(made.dataset_name, tmp_path / "out", write_predictions=True)
+    num_classes = len(made.benchmark.classes)
+    for record in load_records(made.dataset_name):
+        for segments in poor(made, record):
+            assert segments.masks is not None
+            guess = segments.classes + (segments.frame_index % 2)
+            twice = replace(
+                segments,
+                ids=np.tile(segments.ids, 2),
+                classes=np.concatenate([guess, guess + 1]) % num_classes,
+                scores=np.concatenate([segments.scores, segments.scores / 2]),
+                masks=np.tile(segments.masks, (2, 1, 1)),
+            )
+            evaluator.process_frame(record, twice)
+    results = evaluator.evaluate()
+    scores = score_submission(made.dataset_name, tmp_path / "out/predictions", root=made.root)
+    for name, expected in results.items():
+        assert expected["DetA_all"] > 1
+        assert scores.results[name] == pytest.approx(expected, nan_ok=True)
+
+
+def test_a_video_that_was_broken_off_is_not_written(made: MadeUp, tmp_path: Path):
+    evaluator = VideoEvaluator(made.dataset_name, tmp_path, write_predictions=True)
+    record, *_ = records = load_records(made.dataset_name)
+    evaluator.process_frame(record, poor(made, record)[0])
+    evaluator.reset()
+    feed(evaluator, made, records)
+    results = evaluator.evaluate()
     scores = score_submission(made.dataset_name, tmp_path / "predictions", root=made.root)
     for name, expected in results.items():
         assert scores.results[name] == pytest.approx(expected, nan_ok=True)

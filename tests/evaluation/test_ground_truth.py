@@ -2,12 +2,15 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
+from gvseg.evaluation.ground_truth import load_truth
 from gvseg.evaluation.scoring import score_submission
 from tests.evaluation import metric_cases
 from tests.evaluation.submissions.made_up import make, poor
@@ -132,23 +135,70 @@ def test_json_elsewhere_scores_as_the_benchmark(dataset_name: str, tmp_path: Pat
         assert found.results[protocol] == pytest.approx(scores, nan_ok=True)
 
 
-def test_categories_of_a_json_may_be_its_own(tmp_path: Path):
+@pytest.mark.parametrize("shift", [0, 1000])
+def test_categories_of_a_json_may_be_its_own(shift: int, tmp_path: Path):
     made = make(tmp_path, "ytvis_2019_train")
     folder = made.submit(tmp_path / "submission", poor)
     expected = score_submission("ytvis_2019_train", folder, root=made.root)
     path = made.root / "ytvis_2019" / "train.json"
     content = json.loads(path.read_text())
     for category in content["categories"]:
-        category["id"] += 1000
+        category["id"] += shift
         category["name"] = f"my {category['name']}"
     tracks = json.loads((folder / "results.json").read_text())
     for entry in (*content["annotations"], *tracks):
-        entry["category_id"] += 1000
+        entry["category_id"] += shift
     path.write_text(json.dumps(content))
     (folder / "results.json").write_text(json.dumps(tracks))
     found = score_submission("ytvis_2019_train", folder, root=path)
     assert found.results["ap/youtube_vis"]["AP"] == expected.results["ap/youtube_vis"]["AP"]
     assert "AP-my person" in found.results["ap/youtube_vis"]
+
+
+def test_panoptic_json_has_the_classes_of_its_benchmark(tmp_path: Path):
+    made = make(tmp_path, "vipseg_val")
+    (path,) = made.root.glob("**/*val.json")
+    content = json.loads(path.read_text())
+    infos = [
+        info
+        for video in content["annotations"]
+        for frame in video["annotations"]
+        for info in frame["segments_info"]
+    ]
+    for category in content["categories"]:
+        category["id"] += 1
+    for info in infos:
+        info["category_id"] += 1
+    path.write_text(json.dumps(content))
+    classes = made.benchmark.classes
+    shifted = replace(classes, name="mine", ids=tuple(id_ + 1 for id_ in classes.ids))
+    own = replace(made.benchmark, name="mine", classes=shifted)
+    benchmark, records = load_truth(own, "val", path)
+    for before, after in zip(made.records, records, strict=True):
+        expected = made.benchmark.read_labels(before, 0).segments
+        found = benchmark.read_labels(after, 0).segments
+        assert found.classes.tolist() == expected.classes.tolist()
+        assert found.ids.tolist() == expected.ids.tolist()
+
+
+def test_folder_of_a_benchmark_whose_frames_are_png_too(tmp_path: Path):
+    made = make(tmp_path / "benchmarks", "camvid_val")
+    folder = made.submit(tmp_path / "submission", poor)
+    expected = score_submission("camvid_val", folder, root=made.root)
+    for image in (made.root / "camvid" / "val").glob("*.jpg"):
+        cv2.imwrite(str(image.with_suffix(".png")), cv2.imread(str(image)))
+        image.unlink()
+    found = score_submission("camvid_val", folder, root=made.root / "camvid")
+    assert found.results["vss/vspw"] == pytest.approx(expected.results["vss/vspw"], nan_ok=True)
+
+
+def test_labels_beside_a_benchmark_are_those_that_are_meant(tmp_path: Path):
+    made = make(tmp_path, "davis2017_val")
+    folder = made.submit(tmp_path / "submission", poor)
+    mine = tmp_path / "mine"
+    shutil.copytree(folder, mine)
+    found = score_submission("davis2017_val", folder, root=mine)
+    assert found.results["vos/davis2017"]["J&F"] == pytest.approx(100)
 
 
 def test_file_is_no_truth_where_labels_are_images(tmp_path: Path):

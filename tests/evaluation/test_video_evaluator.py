@@ -91,6 +91,37 @@ def test_hidden_labels_are_named():
         evaluator.process_frame(record | {"annotated_frames": []}, first)
 
 
+def test_videos_without_labels_are_written_and_the_others_scored(tmp_path, monkeypatch, caplog):
+    records = load_records("camvid_train")
+    records = [records[0], records[1] | {"annotated_frames": []}]
+    monkeypatch.setattr("gvseg.evaluation.video_evaluator.load_records", lambda name: records)
+    evaluator = VideoEvaluator("camvid_train", tmp_path, write_predictions=True)
+    for record in records:
+        for index in range(record["length"]):
+            segments = true_segments(record, index)
+            filled = np.maximum(segments.index_map, 0)  # void may be anything
+            evaluator.process_frame(record, replace(segments, index_map=filled))
+    with caplog.at_level(logging.WARNING):
+        assert evaluator.evaluate()["vss/vspw"]["mIoU"] == pytest.approx(100)
+    assert "1 of 2 videos are not scored, as they have no labels, such as" in caplog.text
+    assert len(list((tmp_path / "predictions").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("dataset_name", "protocol", "message"),
+    [
+        ("vipseg_val", "ap/youtube_vis", "scores evs and vis, but vipseg is for vps"),
+        ("camvid_val", "ap/coco", "scores evs and vis, but camvid is for vss"),
+        ("davis2017_val", "vos/youtube_vos", "davis2017 can have vos/davis2017"),
+        ("ytvis_2019_valid", "hota/burst_class", "ytvis_2019 can have hota/trackeval"),
+        ("burst_mask_val", "hota/burst_class", "burst_mask has no classes to score by"),
+    ],
+)
+def test_protocol_that_does_not_fit_is_refused(dataset_name: str, protocol: str, message: str):
+    with pytest.raises(ValueError, match=message):
+        VideoEvaluator(dataset_name, more_protocols=[protocol])
+
+
 def test_every_metric_that_a_benchmark_names_exists():
     for dataset_name in ("camvid_val", "coco128_train"):
         assert set(get_benchmark(dataset_name).metrics) <= set(METRICS)

@@ -78,3 +78,15 @@ def test_large_frames_are_made_smaller_and_small_ones_left():
     assert shrink_frames(source, 64) is source
     with pytest.raises(ValueError, match="cannot have 0 pixels"):
         shrink_frames(source, 0)
+
+
+@pytest.mark.parametrize("flags", ["frag_every_frame", "frag_every_frame+empty_moov"])
+def test_part_of_a_fragmented_video_is_whole(tmp_path, flags):
+    path = write_video(tmp_path / "cut.mp4", num_frames=20, options={"movflags": flags})
+    source = open_source(path)
+    assert source.num_frames is None  # its head counts the first fragment alone
+    assert [frame.index for frame in select_frames(source, every=3)] == list(range(0, 20, 3))
+    assert [frame.index for frame in select_frames(source, start=8, end=11)] == [8, 9, 10]
+    with path.open("ab") as file:
+        file.write(b"\0\0\0\3moof")  # no box is so short
+    assert open_source(path).num_frames is None

@@ -115,8 +115,11 @@ def test_a_run_that_was_stopped_is_not_written_over_by_mistake(tmp_path):
 
 @pytest.mark.parametrize("is_finished", [False, True])
 def test_what_an_earlier_run_wrote_goes_and_nothing_else(tmp_path, is_finished):
-    (tmp_path / "frames").mkdir()
-    theirs = [tmp_path / "frames" / "notes.png", tmp_path / "00003.png"]
+    (tmp_path / "frames" / "morning").mkdir(parents=True)
+    theirs = [
+        *(tmp_path / "frames" / name for name in ("notes.png", "3.png", "morning/00003.png")),
+        tmp_path / "00003.png",
+    ]
     ours = [tmp_path / "frames" / "00003.png", tmp_path / "overlay.mp4"]
     for path in (*theirs, *ours):
         path.write_bytes(b"x")

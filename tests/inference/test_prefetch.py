@@ -53,6 +53,23 @@ def test_items_are_made_while_the_caller_works():
     assert threading.current_thread() not in made_by
 
 
+def test_leaving_waits_for_no_item_that_does_not_come(monkeypatch):
+    monkeypatch.setattr("gvseg.inference.prefetch.SECONDS_TO_STOP", 0.1)
+    comes = threading.Event()
+
+    def stalled():
+        yield 0
+        comes.wait()
+
+    with Prefetcher(stalled(), depth=2) as items:
+        assert next(items) == 0
+    assert not comes.is_set()
+    comes.set()
+    for thread in threading.enumerate():
+        if thread.name == "prefetch":
+            thread.join()
+
+
 def test_leaving_early_stops_the_thread():
     before = threading.active_count()
     with Prefetcher(iter(range(10**9)), depth=2) as items:

@@ -164,7 +164,11 @@ def test_formats_choose_the_files(tmp_path):
         writers = build_writers(folder, formats)
         write_all(writers, crossing_video(2))
         assert {path.name for path in folder.iterdir()} == expected
-        assert {file for writer in writers for file in writer.files} == set(folder.iterdir())
+        files = {file for writer in writers for file in writer.files}
+        assert {file for file in folder.rglob("*") if file.is_file()} == {
+            *(file for file in files if file.is_file()),
+            *(image for file in files if file.is_dir() for image in file.iterdir() if image.suffix),
+        }
 
 
 def test_unknown_format_is_refused_with_the_known_ones(tmp_path):

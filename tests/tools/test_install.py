@@ -1,4 +1,7 @@
+import os
+import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -72,12 +75,51 @@ def test_too_old_torch_is_replaced(installed, tmp_path, capsys):
     assert "2.5.1, which is too old" in capsys.readouterr().out
 
 
-def test_torch_comes_from_the_index_that_is_named(installed, tmp_path):
-    requests = installed("")
+def test_torch_comes_from_the_index_that_is_named_and_all_else_from_the_usual(
+    tmp_path, monkeypatch
+):
+    usual, of_torch = tmp_path / "usual", tmp_path / "of_torch"
+    write_wheel(usual, "torch", "2.14.1", ["sympy", "numpy"])
+    write_wheel(usual, "torchvision", "0.29.1", ["torch"])
+    write_wheel(usual, "sympy", "1.14.0")
+    write_wheel(usual, "numpy", "2.2.6")
+    write_wheel(of_torch, "torch", "2.14.1+cpu", ["sympy", "numpy", "rocm"])
+    write_wheel(of_torch, "torchvision", "0.29.1+cpu", ["torch"])
+    write_wheel(of_torch, "sympy", "1.13.0")  # not the one that is pinned
+    write_wheel(of_torch, "rocm", "7.0")  # nowhere else
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", usual.as_uri())
+    monkeypatch.delenv("PIP_EXTRA_INDEX_URL", raising=False)
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
 
-    script.install_torch(PYTHON, write_pins(tmp_path), index="file:///wheels")
+    script.install_torch(python, write_pins(tmp_path), index=of_torch.as_uri())
 
-    assert requests[0][-4:] == ("--index-url", "file:///wheels", "torch", "torchvision")
+    freeze = [python, "-m", "pip", "freeze"]
+    found = subprocess.run(freeze, capture_output=True, text=True, check=True).stdout.split()
+    assert {*found} == {
+        *("torch==2.14.1+cpu", "torchvision==0.29.1+cpu"),
+        *("numpy==2.2.6", "sympy==1.14.0", "rocm==7.0"),
+    }
+
+
+def write_wheel(index, name, version, requires=()):
+    """Put a package of nothing into an index on disk, as pip reads it."""
+    folder = index / name
+    folder.mkdir(parents=True)
+    about = f"{name}-{version}.dist-info"
+    metadata = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+    metadata += [f"Requires-Dist: {requirement}" for requirement in requires]
+    file = folder / f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(file, "w") as wheel:
+        wheel.writestr(f"{about}/METADATA", "\n".join([*metadata, ""]))
+        wheel.writestr(
+            f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        wheel.writestr(f"{about}/RECORD", "")
+    url = file.name.replace("+", "%2B")
+    (folder / "index.html").write_text(f'<a href="{url}">{file.name}</a>')
 
 
 def test_existing_environment_is_used(tmp_path, capsys):

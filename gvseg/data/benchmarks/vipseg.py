@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from gvseg.data.benchmark import Benchmark, Counts, Record
-from gvseg.data.class_table import read_class_table
+from gvseg.data.class_table import ClassTable, read_class_table
 from gvseg.data.json_files import Entry, check_categories, first_existing, listed, read_json
 from gvseg.data.panoptic_json import (
     FrameAnnotation,
@@ -51,12 +51,17 @@ def load_records(root: Path, split: str, *, report: Report = raise_problem) -> l
 
 
 def load_json(
-    json_file: Path, *, may_be_hidden: bool = False, report: Report = raise_problem
+    json_file: Path,
+    *,
+    classes: ClassTable = CLASSES,
+    may_be_hidden: bool = False,
+    report: Report = raise_problem,
 ) -> list[Record]:
     """Read a JSON, beside which are the folders of images and of labels.
 
     Args:
         json_file: of a split.
+        classes: whose ids it has.
         may_be_hidden: no annotations are no problem.
         report: told of each problem; where it returns, the entry is left out.
 
@@ -64,7 +69,7 @@ def load_json(
         FileNotFoundError: there is no such file.
     """
     content = read_json(json_file)
-    check_categories(content, CLASSES, json_file, report=report)
+    check_categories(content, classes, json_file, report=report)
     entries = partial(listed, content, path=json_file, identity="video_id", report=report)
     is_hidden = may_be_hidden and not content.get("annotations")
     annotated = (
@@ -73,7 +78,7 @@ def load_json(
         else {entry["video_id"]: entry for entry in entries("annotations", ("annotations",))}
     )
     records = [
-        _record(video, annotated.get(video["video_id"]), json_file, is_hidden, report)
+        _record(video, annotated.get(video["video_id"]), json_file, classes, is_hidden, report)
         for video in entries("videos", ("images",))
     ]
     found = [record for record in records if record is not None]
@@ -89,7 +94,12 @@ def read_labels(record: Record, frame_index: int) -> FrameLabels:
 
 
 def _record(
-    video: Entry, annotated: Entry | None, json_file: Path, is_hidden: bool, report: Report
+    video: Entry,
+    annotated: Entry | None,
+    json_file: Path,
+    classes: ClassTable,
+    is_hidden: bool,
+    report: Report,
 ) -> Record | None:
     video_id, folder = video["video_id"], json_file.parent
     report = within(f"video {video_id}", report)
@@ -106,7 +116,7 @@ def _record(
     if not is_hidden:
         labels = folder / "panomasksRGB" / video_id
         annotations = frame_annotations(
-            annotated or {"annotations": []}, labels, CLASSES, json_file, report=report
+            annotated or {"annotations": []}, labels, classes, json_file, report=report
         )
         ids = [frame.image_id for frame in frames]
         report_unmatched(ids, annotations, json_file, report=report)

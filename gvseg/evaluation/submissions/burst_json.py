@@ -25,6 +25,7 @@ from gvseg.evaluation.submissions.json_parts import (
     class_index,
     entries_of,
     read_predictions,
+    score_of,
 )
 from gvseg.evaluation.submissions.submission import check_known
 from gvseg.structures import FrameSegments
@@ -52,14 +53,15 @@ class BurstJsonWriter:
         """Take in the next frame of a video, if it is one that is annotated.
 
         Raises:
-            ValueError: an identity is listed twice.
+            ValueError: an identity is listed twice under one class.
         """
         if segments.frame_index not in annotated_frames(record):
             return
-        name = record["file_names"][segments.frame_index]
-        tracks = frame_tracks(segments, f"Video {record['video_id']}, frame {name}")
-        self._scores.update(segments)
-        self._frames[segments.frame_index] = tracks
+        try:
+            self._scores.update(segments)
+        except ValueError as error:
+            raise ValueError(f"Video {record['video_id']}: {error}") from None
+        self._frames[segments.frame_index] = frame_tracks(segments)
 
     def end_video(self, record: Record) -> None:
         """Keep the tracks of the video."""
@@ -99,22 +101,20 @@ class BurstJsonWriter:
         return category_id
 
 
-def frame_tracks(segments: FrameSegments, source: str) -> dict[str, Entry]:
+def frame_tracks(segments: FrameSegments) -> dict[str, Entry]:
     """Return what the JSON has of one frame: run lengths and score by track id.
 
-    Raises:
-        ValueError: an identity is listed twice; `source` says where.
+    An identity that is listed under several classes is one track, with the score of the first, as
+    scoring has it too.
     """
-    if len(np.unique(segments.ids)) < len(segments.ids):
-        raise ValueError(f"{source}: an identity is predicted twice.")
-    masks = (segments.mask(position) for position in range(len(segments)))
-    return {
-        str(id_): {"rle": run_lengths(mask)["counts"], "score": score}
-        for id_, score, mask in zip(
-            segments.ids.tolist(), segments.scores.tolist(), masks, strict=True
-        )
-        if mask.any()
-    }
+    tracks: dict[str, Entry] = {}
+    for position, (id_, score) in enumerate(
+        zip(segments.ids.tolist(), segments.scores.tolist(), strict=True)
+    ):
+        mask = segments.mask(position)
+        if str(id_) not in tracks and mask.any():
+            tracks[str(id_)] = {"rle": run_lengths(mask)["counts"], "score": score}
+    return tracks
 
 
 class BurstJsonReader:
@@ -177,20 +177,34 @@ class BurstJsonReader:
             frame_index=frame_index,
             ids=np.array([int(track_id) for track_id in tracks], dtype=np.int64),
             classes=np.array(
-                [self._class_index(track_id, sequence, source) for track_id in tracks],
+                [
+                    self._class_index(track_id, track, sequence, f"{source} track {track_id}")
+                    for track_id, track in tracks.items()
+                ],
                 dtype=np.int64,
             ),
             scores=np.array(
-                [track.get("score", 1.0) for track in tracks.values()], dtype=np.float64
+                [
+                    score_of(track.get("score", 1.0), f"{source} track {track_id}")
+                    for track_id, track in tracks.items()
+                ],
+                dtype=np.float64,
             ),
             masks=masks,
         )
 
-    def _class_index(self, track_id: str, sequence: Entry, source: str) -> int:
+    def _class_index(self, track_id: str, track: Entry, sequence: Entry, source: str) -> int:
         if len(self._classes) == 1:
             return 0
-        category_id = sequence["track_category_ids"].get(track_id)
-        return class_index(category_id, self._classes, f"{source} track {track_id}")
+        # BURST's evaluator prefers what a mask says to what the track does.
+        of_mask = track.get("category_id")
+        category_id = sequence["track_category_ids"].get(track_id, of_mask)
+        if of_mask is not None and of_mask != category_id:
+            raise ValueError(
+                f"{source} has category {of_mask}, but {category_id} in track_category_ids; a "
+                "track has one."
+            )
+        return class_index(category_id, self._classes, source)
 
 
 def _tracks_by_frame(sequence: Entry, record: Record, source: str) -> dict[str, dict[str, Entry]]:

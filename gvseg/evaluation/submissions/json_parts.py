@@ -8,6 +8,7 @@ of the benchmark.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,21 @@ def class_index(
             f"{classes.name}."
         )
     return classes.index_of_id[category_id]
+
+
+def score_of(
+    score: Any,  # noqa: ANN401  (whatever a JSON holds)
+    source: str,
+) -> float:
+    """Return a score.
+
+    Raises:
+        ValueError: it is no finite number; `source` says whose it is.
+    """
+    is_number = isinstance(score, (int, float)) and not isinstance(score, bool)
+    if not is_number or not math.isfinite(score):
+        raise ValueError(f"{source} has the score {json.dumps(score)}, which is no finite number.")
+    return float(score)
 
 
 def mask_of(

@@ -25,6 +25,7 @@ from gvseg.evaluation.submissions.json_parts import (
     entries_of,
     mask_of,
     read_predictions,
+    score_of,
 )
 from gvseg.evaluation.submissions.submission import check_known
 from gvseg.structures import FrameSegments
@@ -97,6 +98,7 @@ class ObjectJsonReader:
         for position, entry in enumerate(entries):
             source = f"Prediction {self.path}: entry {position}, of image {entry['image_id']},"
             index = class_index(entry["category_id"], benchmark.classes, source)
+            score_of(entry["score"], source)
             self._objects[entry["image_id"]].append((source, index, entry))
 
     def frames(self, record: Record, frame_indices: Sequence[int]) -> Iterator[FrameSegments]:

@@ -27,6 +27,7 @@ from gvseg.evaluation.submissions.json_parts import (
     entries_of,
     mask_of,
     read_predictions,
+    score_of,
 )
 from gvseg.evaluation.submissions.submission import check_known
 from gvseg.structures import FrameSegments
@@ -110,6 +111,7 @@ class TrackJsonReader:
         for position, entry in enumerate(entries):
             self._tracks[entry["video_id"]].append({**entry, "position": position})
             class_index(entry["category_id"], benchmark.classes, self._source(entry, position))
+            score_of(entry["score"], self._source(entry, position))
 
     def frames(self, record: Record, frame_indices: Sequence[int]) -> Iterator[FrameSegments]:
         """Yield the predictions for some frames of a video."""

@@ -136,3 +136,19 @@ def without(segments: FrameSegments, dropped: np.ndarray) -> FrameSegments:
 def _filled(segments: FrameSegments) -> FrameSegments:
     """Return segments that share out the whole frame."""
     return replace(segments, index_map=np.maximum(segments.index_map, 0))
+
+
+class Sets:
+    """Perfect submissions, made once for each dataset and copied for each test."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._made: dict[str, MadeUp] = {}
+
+    def copy(self, dataset_name: str, folder: Path) -> MadeUp:
+        if dataset_name not in self._made:
+            made = make(self.root / dataset_name, dataset_name)
+            made.submit(self.root / f"{dataset_name}_submission", perfect)
+            self._made[dataset_name] = made
+        shutil.copytree(self.root / f"{dataset_name}_submission", folder)
+        return self._made[dataset_name]

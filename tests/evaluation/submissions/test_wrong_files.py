@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -16,7 +15,7 @@ from gvseg.data.synthetic.formats import get_format
 from gvseg.data.synthetic.scene import make_videos
 from gvseg.evaluation.scoring import score_submission
 from gvseg.evaluation.submissions import FORMATS, submission_format
-from tests.evaluation.submissions.made_up import MadeUp, make, perfect
+from tests.evaluation.submissions.made_up import MadeUp, Sets
 
 IMAGES = (
     *("vipseg_val", "kitti_step_val", "cityscapes_vps_val", "vspw_val", "davis2017_val"),
@@ -30,32 +29,6 @@ JSONS = {
     "coco_val2017": "results.json",
     "burst_mask_val": "results.json",
 }
-
-
-class Sets:
-    """Perfect submissions, made once for each dataset and copied for each test."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._made: dict[str, MadeUp] = {}
-
-    def copy(self, dataset_name: str, folder: Path) -> MadeUp:
-        if dataset_name not in self._made:
-            made = make(self.root / dataset_name, dataset_name)
-            made.submit(self.root / f"{dataset_name}_submission", perfect)
-            self._made[dataset_name] = made
-        shutil.copytree(self.root / f"{dataset_name}_submission", folder)
-        return self._made[dataset_name]
-
-
-@pytest.fixture(scope="module")
-def sets(tmp_path_factory) -> Sets:
-    return Sets(tmp_path_factory.mktemp("sets"))
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "submission"
 
 
 def error_of(made: MadeUp, folder: Path) -> str:
@@ -233,12 +206,17 @@ def test_json_that_does_not_fit_the_images(
         (lambda tracks: tracks[1].update(video_id=99), "has predictions for 99: 1 videos"),
         (lambda tracks: tracks[1].update(category_id=99), "entry 1, of video 1, has category 99"),
         (lambda tracks: tracks[1].pop("score"), "entry 1 lacks score"),
+        (lambda tracks: tracks[1].update(score=None), "entry 1, of video 1, has the score null"),
+        (lambda tracks: tracks[1].update(score="0.9"), 'has the score "0.9", which is no finite'),
+        (lambda tracks: tracks[1].update(score=True), "has the score true, which is no finite"),
+        (lambda tracks: tracks[1].update(score=float("nan")), "has the score NaN, which is no"),
         (lambda tracks: tracks.insert(1, "track"), "entry 1 lacks video_id, category_id"),
         (lambda tracks: tracks[0]["segmentations"].__setitem__(
             slice(None), [m and m | {"size": [9, 9]} for m in tracks[0]["segmentations"]]),
          "entry 0, of video 1, in frame 0, has run lengths for"),
     ],
-    ids=["short", "video", "category", "no score", "no track", "size"],
+    ids=["short", "video", "category", "no score", "null", "text", "true", "NaN", "no track",
+         "size"],
 )  # fmt: skip
 def test_tracks_that_do_not_fit(change: Edit, message: str, sets: Sets, folder: Path):
     made = sets.copy("ytvis_2019_train", folder)
@@ -255,11 +233,12 @@ def test_tracks_that_do_not_fit(change: Edit, message: str, sets: Sets, folder: 
         (lambda objects: objects[1].update(image_id=99), "has predictions for 99: 1 videos"),
         (lambda objects: objects[1].update(category_id=99), "entry 1, of image 1, has category 99"),
         (lambda objects: objects[1].pop("score"), "entry 1 lacks score"),
+        (lambda objects: objects[1].update(score=None), "entry 1, of image 1, has the score null"),
         (lambda objects: objects.insert(1, "object"), "entry 1 lacks image_id, category_id"),
         (lambda objects: objects[0]["segmentation"].update(size=[9, 9]),
          "entry 0, of image 1, has run lengths for 9x9 pixels"),
     ],
-    ids=["image", "category", "no score", "no object", "size"],
+    ids=["image", "category", "no score", "null", "no object", "size"],
 )  # fmt: skip
 def test_objects_that_do_not_fit(change: Edit, message: str, sets: Sets, folder: Path):
     made = sets.copy("coco_val2017", folder)
@@ -285,8 +264,11 @@ def test_objects_that_do_not_fit(change: Edit, message: str, sets: Sets, folder:
         (lambda videos: videos[1]["segmentations"][0].update(
             {"88": next(iter(videos[1]["segmentations"][0].values()))}),
          "the video has no object 88"),
+        (lambda videos: next(iter(videos[1]["segmentations"][0].values())).update(score="high"),
+         'has the score "high", which is no finite number'),
     ],
-    ids=["video", "strange video", "short", "strange frame", "frame", "no rle", "identity"],
+    ids=["video", "strange video", "short", "strange frame", "frame", "no rle", "identity",
+         "score"],
 )  # fmt: skip
 def test_sequences_that_do_not_fit(change: Edit, message: str, sets: Sets, folder: Path):
     made = sets.copy("burst_mask_val", folder)
@@ -295,11 +277,25 @@ def test_sequences_that_do_not_fit(change: Edit, message: str, sets: Sets, folde
     assert message in error_of(made, folder)
 
 
+def test_mask_of_another_category_than_its_track_is_named(sets: Sets, folder: Path):
+    made = sets.copy("burst_class_val", folder)
+
+    def change(content: dict) -> None:
+        (track_id, track), *_ = content["sequences"][1]["segmentations"][0].items()
+        known = content["sequences"][1]["track_category_ids"]
+        track["category_id"] = next(
+            id_ for id_ in made.benchmark.classes.ids if id_ != known[track_id]
+        )
+
+    edit(folder / "results.json", change)
+    assert "in track_category_ids; a track has one" in error_of(made, folder)
+
+
 def test_hidden_labels_are_named(tmp_path: Path):
     row = get_format("ytvis_2019")
     spec = row.scene("valid", size=(48, 72), num_frames=3, num_classes=6)
     row.write(tmp_path, "valid", make_videos(spec, num_videos=2, seed=0, split="valid"))
-    with pytest.raises(ValueError, match=r"valid cannot be scored here: .* of 2 of 2 videos"):
+    with pytest.raises(ValueError, match=r"valid cannot be scored here: .* of 2 of its 2 videos"):
         score_submission("ytvis_2019_valid", tmp_path, root=tmp_path)
 
 
@@ -311,78 +307,3 @@ def test_names_that_do_not_exist_are_named(sets: Sets, folder: Path, tmp_path: P
         score_submission("vspw_val", folder, root=made.root, protocols=["vss/vpsw"])
     with pytest.raises(ValueError, match="stills has no format for predictions"):
         submission_format(replace(made.benchmark, name="stills", submission=None))
-
-
-# What writers refuse.
-
-
-def test_pixel_without_a_class_cannot_be_written(sets: Sets, folder: Path, tmp_path: Path):
-    """VSPW's script would take it for another class without a word."""
-    made = sets.copy("vspw_val", folder)
-    record = made.records[0]
-    (first, *_) = perfect(made, record)
-    index_map = first.index_map.copy()
-    index_map[0, :3] = -1
-    writer = submission_format(made.benchmark).open_writer(tmp_path / "new", made.benchmark)
-    with pytest.raises(ValueError, match=r"Video .*, frame .*: 3 pixels are predicted to be of no"):
-        writer.write(record, replace(first, index_map=index_map))
-
-
-def test_video_cannot_be_written_as_objects_of_an_image(sets: Sets, folder: Path, tmp_path: Path):
-    made = sets.copy("coco_val2017", folder)
-    record = made.records[0]
-    (only,) = perfect(made, record)
-    writer = submission_format(made.benchmark).open_writer(tmp_path / "new", made.benchmark)
-    with pytest.raises(ValueError, match="Video 1 has 2 frames, but COCO's format is one of"):
-        writer.write({**record, "length": 2}, only)
-
-
-def test_identity_twice_in_a_frame_cannot_be_written(sets: Sets, folder: Path, tmp_path: Path):
-    made = sets.copy("burst_mask_val", folder)
-    record = made.records[0]
-    first = perfect(made, record)[annotated_frames(record)[0]]
-    writer = submission_format(made.benchmark).open_writer(tmp_path / "new", made.benchmark)
-    with pytest.raises(ValueError, match="an identity is predicted twice"):
-        writer.write(record, replace(first, ids=np.ones_like(first.ids)))
-
-
-def test_video_that_was_not_written_is_named(sets: Sets, folder: Path, tmp_path: Path):
-    made = sets.copy("ytvis_2019_train", folder)
-    writer = submission_format(made.benchmark).open_writer(tmp_path / "new", made.benchmark)
-    for record in made.records[:2]:
-        writer.end_video(record)
-    with pytest.raises(FileNotFoundError, match=f"Video {made.records[2]['video_id']} was not"):
-        writer.finish(made.records)
-
-
-# What the organisers' scripts would stop at.
-
-
-def test_burst_has_no_empty_masks(sets: Sets, folder: Path, tmp_path: Path):
-    made = sets.copy("burst_mask_val", folder)
-
-    def with_an_empty_mask(made: MadeUp, record: dict) -> list:
-        frames = perfect(made, record)
-        return [replace(f, masks=f.masks & (f.ids > f.ids.min())[:, None, None]) for f in frames]
-
-    made.submit(tmp_path / "new", with_an_empty_mask)
-    for sequence in json.loads((tmp_path / "new" / "results.json").read_text())["sequences"]:
-        for tracks in sequence["segmentations"]:
-            assert all(track["rle"] for track in tracks.values())
-            assert "1" not in tracks
-
-
-def test_panoptic_json_lists_what_the_image_shows(sets: Sets, folder: Path):
-    made = sets.copy("vipseg_val", folder)
-    content = json.loads((folder / "pred.json").read_text())
-    assert [video["video_id"] for video in content["annotations"]] == [
-        record["video_id"] for record in made.records
-    ]
-    for video in content["annotations"]:
-        for frame in video["annotations"]:
-            with Image.open(folder / "pan_pred" / video["video_id"] / frame["file_name"]) as image:
-                rgb = np.array(image).astype(int)
-            numbers, areas = np.unique(rgb @ [1, 256, 65536], return_counts=True)
-            shown = dict(zip(numbers.tolist(), areas.tolist(), strict=True))
-            shown.pop(0, None)
-            assert {s["id"]: s["area"] for s in frame["segments_info"]} == shown
