@@ -9,6 +9,7 @@ another of the bundled models. `demo/README.md` says more.
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import signal
 import sys
@@ -36,15 +37,15 @@ with warnings.catch_warnings():
     )
     from gvseg.inference.frame_selection import first_frames, peek, select_frames, shrink_frames
     from gvseg.inference.frames import Frame, OnBadFrame
-    from gvseg.inference.journal import Journal, entries, fingerprint
-    from gvseg.inference.output_places import check_apart, check_formats, output_folders
+    from gvseg.inference.journal import Journal, fingerprint
+    from gvseg.inference.output_places import check_apart, output_folders
     from gvseg.inference.picking import check_display, pick
     from gvseg.inference.predictor import RunSummary, VideoPredictor
     from gvseg.inference.raw_video import RawVideoSource
     from gvseg.inference.runner_settings import RunnerSettings
-    from gvseg.inference.sources import FrameSource, open_source
+    from gvseg.inference.sources import FrameSource, open_source, title_of
     from gvseg.inference.video_info import VideoInfo
-    from gvseg.inference.writers import build_writers
+    from gvseg.inference.writers import build_writers, check_formats
     from gvseg.structures import FrameSegments
     from gvseg.tasks import Task
 
@@ -272,21 +273,18 @@ def open_inputs(
 ) -> tuple[list[str], list[FrameSource], list[Path], list[str]]:
     """Return names, sources and folders of the inputs that open, one at least; the other names."""
     opened: dict[int, FrameSource] = {}
-    failed = []
+    failed, titles = [], []
     for position, name in enumerate(options.input):
         try:
             opened[position] = open_input(name, options)
+            titles.append(opened[position].name)
         except (ValueError, OSError) as error:
             failed.append(name)
+            titles.append(title_of(name))
             if options.debug or len(failed) == len(options.input):
                 raise
             tell(error)
-    # Results go where they would go if all inputs opened.
-    titles = [
-        opened[position].name if position in opened else Path(name).stem
-        for position, name in enumerate(options.input)
-    ]
-    folders = output_folders(options.output, titles)
+    folders = output_folders(options.output, titles)  # as if all had opened
     names = [options.input[position] for position in opened]
     return names, list(opened.values()), [folders[position] for position in opened], failed
 
@@ -324,6 +322,17 @@ def open_journal(
         "config": entries(same),
     }
     return Journal(folder, about, resume=options.resume, overwrite=options.overwrite)
+
+
+def entries(cfg: CfgNode, prefix: str = "") -> dict[str, object]:
+    """Return the values of a config by their whole key, as JSON has them."""
+    found: dict[str, object] = {}
+    for key, value in cfg.items():
+        if isinstance(value, CfgNode):
+            found |= entries(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = json.loads(json.dumps(value))
+    return found
 
 
 def ask(source: FrameSource, predictor: VideoPredictor) -> FrameSource:

@@ -158,12 +158,18 @@ def read_exemplars(benchmark: Benchmark, record: Record) -> list[Exemplar]:
         OSError: they cannot be read.
         ValueError: the benchmark has none.
     """
+    check_exemplars(benchmark)
+    assert benchmark.read_exemplars is not None
+    return benchmark.read_exemplars(record)
+
+
+def check_exemplars(benchmark: Benchmark) -> None:
+    """Raise a ValueError where a benchmark has nothing that points out its objects."""
     if benchmark.read_exemplars is None:
         raise ValueError(
             f"{benchmark.name} is for evs, but has no exemplars to test with; give its "
             "Benchmark read_exemplars."
         )
-    return benchmark.read_exemplars(record)
 
 
 def check_num_classes(cfg: CfgNode, dataset_name: str) -> None:

@@ -16,7 +16,12 @@ from detectron2.config import CfgNode
 from detectron2.evaluation import print_csv_format
 from detectron2.utils import comm
 
-from gvseg.data.benchmark import check_labels, get_benchmark, read_exemplars
+from gvseg.data.benchmark import (
+    check_exemplars,
+    check_labels,
+    get_benchmark,
+    read_exemplars,
+)
 from gvseg.data.loader import build_test_loader, load_records
 from gvseg.evaluation import VideoEvaluator, build_evaluator
 from gvseg.evaluation.video_evaluator import check_evaluator
@@ -25,6 +30,7 @@ from gvseg.inference.runner_settings import RunnerSettings
 from gvseg.inference.sources import ImageSource
 from gvseg.inference.video_runner import Segmenter, segment_video
 from gvseg.modeling.processes import share_running_statistics, wait_for_all
+from gvseg.tasks import Task
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +49,8 @@ def check_evaluation(cfg: CfgNode) -> None:
         task = RunnerSettings.from_config(cfg, dataset_name).task
         build_association(cfg, task, benchmark.classes.is_thing)
         check_evaluator(cfg, dataset_name)
+        if task is Task.EVS:
+            check_exemplars(benchmark)
         records = load_records(dataset_name)
         if not cfg.MODEL.GVSEG.TEST.WRITE_PREDICTIONS:
             check_labels(records, dataset_name, "scored without MODEL.GVSEG.TEST.WRITE_PREDICTIONS")

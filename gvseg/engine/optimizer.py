@@ -57,14 +57,14 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
 def _weight_decay(cfg: CfgNode, module: nn.Module, name: str, parameter: nn.Parameter) -> float:
     if parameter.ndim == 0:  # a scale or a threshold, for which 0 means nothing
         return 0.0
+    if name == "bias" and cfg.SOLVER.WEIGHT_DECAY_BIAS is not None:  # also of norms
+        return cfg.SOLVER.WEIGHT_DECAY_BIAS
     if isinstance(module, NORMS):
         return cfg.SOLVER.WEIGHT_DECAY_NORM
     if isinstance(module, nn.Embedding):
         return cfg.SOLVER.WEIGHT_DECAY_EMBED
     if name == "relative_position_bias_table":  # Swin's, as its authors train it
         return 0.0
-    if name == "bias" and cfg.SOLVER.WEIGHT_DECAY_BIAS is not None:
-        return cfg.SOLVER.WEIGHT_DECAY_BIAS
     return cfg.SOLVER.WEIGHT_DECAY
 
 
@@ -83,20 +83,23 @@ def build_scheduler(
     return LRMultiplier(optimizer, schedule, solver.MAX_ITER)
 
 
-def clip_gradients(cfg: CfgNode, model: nn.Module) -> float | None:
+def clip_gradients(cfg: CfgNode, model: nn.Module) -> float:
     """Clip the gradient of the whole model or of each parameter in place, as the config says.
 
     Returns:
-        the norm of the whole gradient before clipping, where that is what is clipped.
+        the norm of the whole gradient before clipping.
     """
     clip = cfg.SOLVER.CLIP_GRADIENTS
-    if not clip.ENABLED:
-        return None
     parameters = [parameter for parameter in model.parameters() if parameter.grad is not None]
+    whole = nn.utils.get_total_norm(
+        [parameter.grad for parameter in parameters if parameter.grad is not None], clip.NORM_TYPE
+    )
+    norm: float = whole.item()
+    if not clip.ENABLED:
+        return norm
     if clip.CLIP_TYPE == "full_model":
-        norm = nn.utils.clip_grad_norm_(parameters, clip.CLIP_VALUE, clip.NORM_TYPE)
-        return norm.item()
-    if clip.CLIP_TYPE == "value":
+        nn.utils.clip_grads_with_norm_(parameters, clip.CLIP_VALUE, whole)
+    elif clip.CLIP_TYPE == "value":
         nn.utils.clip_grad_value_(parameters, clip.CLIP_VALUE)
     elif clip.CLIP_TYPE == "norm":
         for parameter in parameters:
@@ -106,4 +109,4 @@ def clip_gradients(cfg: CfgNode, model: nn.Module) -> float | None:
             f"SOLVER.CLIP_GRADIENTS.CLIP_TYPE is {clip.CLIP_TYPE!r}; "
             "choose full_model, value or norm."
         )
-    return None
+    return norm

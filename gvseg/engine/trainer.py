@@ -58,7 +58,7 @@ class TrainingStep(SimpleTrainer):
         model: gives a dict of losses for a batch.
         data_loader: gives batches without end.
         optimizer: steps on the clipped gradients.
-        clip: clips the gradients of the model in place and returns their norm, if it knows it.
+        clip: clips the gradients of the model in place and returns the norm that they had.
         dtype: of autocast; None for full precision.
         seed: every step draws its random numbers anew from this and its number, so that a training
             that was broken off goes on with those that it would have had; negative leaves it.
@@ -70,7 +70,7 @@ class TrainingStep(SimpleTrainer):
         data_loader: Iterable,
         optimizer: torch.optim.Optimizer,
         *,
-        clip: Callable[[nn.Module], float | None],
+        clip: Callable[[nn.Module], float],
         dtype: torch.dtype | None,
         seed: int = -1,
     ) -> None:
@@ -103,14 +103,13 @@ class TrainingStep(SimpleTrainer):
         self.scaler.scale(total).backward()
         self.scaler.unscale_(self.optimizer)
         norm = self.clip(self.model)
-        if norm is not None:
-            get_event_storage().put_scalar("gradient_norm", norm)
-            # The scaler leaves such a step out, and lowers its scale; nothing else would notice.
-            if not self.scaler.is_enabled() and not math.isfinite(norm):
-                raise FloatingPointError(
-                    f"Iteration {self.iter}: the gradient is not finite, though the losses are. "
-                    "Lower SOLVER.BASE_LR or check the data; the last checkpoint is untouched."
-                )
+        get_event_storage().put_scalar("gradient_norm", norm)
+        # In float16 that happens now and then: the scaler leaves the step out and lowers its scale.
+        if not self.scaler.is_enabled() and not math.isfinite(norm):
+            raise FloatingPointError(
+                f"Iteration {self.iter}: the gradient is not finite, though the losses are. "
+                "Lower SOLVER.BASE_LR or check the data; the last checkpoint is untouched."
+            )
         self._write_metrics(losses, data_time)
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -135,7 +134,7 @@ class Trainer(DefaultTrainer):
     def __init__(self, cfg: CfgNode) -> None:
         TrainerBase.__init__(self)
         averaged_iterations(cfg)  # mistakes are told before the model is built
-        check_evaluation(cfg)
+        self.check_evaluation(cfg)
         cfg = self.auto_scale_workers(cfg, comm.get_world_size())
         model = self.build_model(cfg)
         optimizer = self.build_optimizer(cfg, model)
@@ -185,6 +184,22 @@ class Trainer(DefaultTrainer):
         scaled.SOLVER.AVERAGE_FROM = round(average_from)
         scaled.freeze()
         return scaled
+
+    @classmethod
+    def check_evaluation(cls, cfg: CfgNode) -> None:
+        """Raise the errors that would end the evaluation after the training.
+
+        Raises:
+            ValueError: see `gvseg.engine.evaluation.check_evaluation`.
+            OSError: a test set is not on disk.
+        """
+        try:
+            check_evaluation(cfg)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"{error} Or leave the set out of DATASETS.TEST, on which a training is evaluated "
+                "at its end."
+            ) from None
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:

@@ -34,12 +34,11 @@ def load_truth(benchmark: Benchmark, split: str, path: Path) -> Truth:
         ValueError: they are damaged, or not in one JSON.
     """
     if not path.is_file():
-        try:
-            return benchmark, _load_below(benchmark, split, path)
-        except FileNotFoundError:
-            if benchmark.submission in _OF_IMAGES and _label_folders(path):
-                return benchmark, _load_images(path)
-            raise
+        # A benchmark with PNG as frames looks like folders of labels, but for its name.
+        if benchmark.submission in _OF_IMAGES and path.resolve().name != benchmark.name:
+            load = _load_images if _label_folders(path) else partial(_load_below, benchmark, split)
+            return benchmark, load(path)
+        return benchmark, _load_below(benchmark, split, path)
     if benchmark.submission not in _OF_JSON:
         raise ValueError(
             f"{path} is a file, but {benchmark.name} has its labels in folders; give the folder of "
@@ -102,17 +101,9 @@ def _load_below(benchmark: Benchmark, split: str, folder: Path) -> list[Record]:
         return benchmark.load_records(folder, split)
     except FileNotFoundError as as_root:
         try:
-            return _load_own(benchmark, split, folder.resolve())
+            return benchmark.load_records(folder.resolve().parent, split)
         except FileNotFoundError as as_own:
             raise FileNotFoundError(
                 f"{benchmark.name} is not in {folder}, neither as one of several benchmarks "
                 f"({as_root}) nor as the only one ({as_own})"
             ) from None
-
-
-def _load_own(benchmark: Benchmark, split: str, folder: Path) -> list[Record]:
-    """Load a benchmark that has its usual name; what lies beside the folder is not meant."""
-    records = benchmark.load_records(folder.parent, split)
-    if not any(Path(name).is_relative_to(folder) for name in records[0]["file_names"][:1]):
-        raise FileNotFoundError(f"{folder.name} is none of its folders.")
-    return records

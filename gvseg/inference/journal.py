@@ -21,8 +21,6 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from detectron2.config import CfgNode
-
 from gvseg.data.whole_files import DirectFile, whole_file, writing
 from gvseg.inference.json_files import write_json
 from gvseg.inference.saved_state import State
@@ -268,14 +266,3 @@ def fingerprint(path: Path) -> str:
         return str(path.absolute())
     about = path.stat()
     return f"{path.absolute()}, {about.st_size} bytes of {about.st_mtime:.0f}"
-
-
-def entries(cfg: CfgNode, prefix: str = "") -> dict[str, object]:
-    """Return the values of a config by their whole key, as JSON has them."""
-    found: dict[str, object] = {}
-    for key, value in cfg.items():
-        if isinstance(value, CfgNode):
-            found |= entries(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = json.loads(json.dumps(value))
-    return found

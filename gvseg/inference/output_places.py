@@ -1,4 +1,4 @@
-"""Where the results of a run go, and what must not lie there or be asked for."""
+"""Where the results of a run go, and what must not lie there."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from gvseg.inference.label_images import check_things
-from gvseg.inference.pictures import check_encoder
-from gvseg.visualization import ClassLegend
-
-# Below the folder of the results; the other formats have a place of their own name.
+# Images and videos below the folder of the results; formats that are not here write neither.
 _EVERYWHERE = ("overview.png", "tracks.png")
-_PLACES = {"video": ("overlay.mp4",), "masks": ("masks", "classes")}
-_OBJECT_FORMATS = ("davis", "youtube_vis", "burst", "coco_video")
+_PLACES = {
+    "video": ("overlay.mp4",),
+    "frames": ("frames",),
+    "masks": ("masks", "classes"),
+    "semantic": ("semantic",),
+    "panoptic": ("panoptic",),
+    "coco_panoptic": ("coco_panoptic",),
+    "davis": ("davis",),
+}
 
 
 def output_folders(folder: Path, names: Sequence[str]) -> list[Path]:
@@ -44,10 +47,12 @@ def check_apart(
     Raises:
         ValueError: an input lies where results go.
     """
-    names = [*_EVERYWHERE, *(name for kind in formats for name in _PLACES.get(kind, (kind,)))]
+    names = [*_EVERYWHERE, *(name for kind in formats for name in _PLACES.get(kind, ()))]
     places = {path.resolve() for path in (*(folder / name for name in names), *earlier)}
     for name in inputs:
-        files = [name] if Path(name).exists() else glob.glob(str(name), recursive=True)
+        matches = map(Path, glob.glob(str(name), recursive=True))
+        # A pattern takes files alone.
+        files = [name] if Path(name).exists() else [file for file in matches if file.is_file()]
         for file in files:
             path = Path(file).resolve()
             # All images of a folder are frames, so also those that a run puts into it.
@@ -55,17 +60,3 @@ def check_apart(
                 raise ValueError(
                     f"Input {file} lies where results go, in {folder}; choose another --output."
                 )
-
-
-def check_formats(formats: Iterable[str], legend: ClassLegend) -> None:
-    """Refuse formats that cannot hold what is found, or cannot be written here.
-
-    Raises:
-        ValueError: a format of objects, and the model tells classes apart alone.
-        OSError: PyAV has no encoder.
-    """
-    for name in formats:
-        if name in _OBJECT_FORMATS:
-            check_things(name, legend)
-        if name == "video":
-            check_encoder()

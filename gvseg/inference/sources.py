@@ -89,6 +89,15 @@ def open_source(
     raise FileNotFoundError(f"Input {source} does not exist.")
 
 
+def title_of(source: str) -> str:
+    """Return what a folder, a pattern or a file is called as a video, also if it does not open."""
+    path = Path(source)
+    if path.is_dir():
+        return path.resolve().name
+    is_pattern = bool(_GLOB_CHARACTERS & set(source)) and not path.exists()
+    return path.parent.resolve().name if is_pattern else path.stem
+
+
 def _open_camera(number: int, frame_rate: Fraction | None) -> FrameSource:
     _check_no_rate(frame_rate, f"camera {number}")
     return CameraSource(number)

@@ -191,12 +191,12 @@ def _is_fragmented(path: Path) -> bool:
         while place + 8 <= size:
             file.seek(place)
             length, kind = struct.unpack(">I4s", file.read(8))
-            if kind == b"moof":
-                return True
             if length == 1:  # it follows in 64 bits
                 length = int.from_bytes(file.read(8), "big")
             if length < 8:  # up to the end of the file, or damaged
                 return False
+            if kind == b"moof":
+                return True
             place += length
     return False
 

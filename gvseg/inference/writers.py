@@ -9,9 +9,20 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from gvseg.inference.label_images import MaskWriter, ObjectImageWriter, SemanticWriter
+from gvseg.inference.label_images import (
+    MaskWriter,
+    ObjectImageWriter,
+    SemanticWriter,
+    check_things,
+)
 from gvseg.inference.overlay import OverlayWriter
-from gvseg.inference.pictures import ContactSheet, PictureSink, PngFolder, VideoFile
+from gvseg.inference.pictures import (
+    ContactSheet,
+    PictureSink,
+    PngFolder,
+    VideoFile,
+    check_encoder,
+)
 from gvseg.inference.segment_files import CsvWriter, JsonWriter, NpzWriter
 from gvseg.inference.timeline import TimelineWriter
 from gvseg.inference.track_files import (
@@ -23,6 +34,7 @@ from gvseg.inference.track_files import (
     YouTubeVisLayout,
 )
 from gvseg.inference.video_info import Writer
+from gvseg.visualization import ClassLegend
 
 # What the formats beside those of pictures write into a folder.
 WRITERS: dict[str, Callable[[Path], Writer]] = {
@@ -38,6 +50,7 @@ WRITERS: dict[str, Callable[[Path], Writer]] = {
     "burst": lambda folder: TrackFile(folder, BurstLayout()),
     "coco_video": lambda folder: TrackFile(folder, CocoVideoLayout()),
 }
+OBJECT_FORMATS = ("davis", "youtube_vis", "burst", "coco_video")
 FORMATS = ("video", "frames", *WRITERS)
 USUAL_FORMATS = ("video", "frames", "masks", "json")
 
@@ -73,6 +86,20 @@ def build_writers(
     ]
     writers += [make(folder) for name, make in WRITERS.items() if name in chosen]
     return writers
+
+
+def check_formats(formats: Iterable[str], legend: ClassLegend) -> None:
+    """Refuse formats that cannot hold what is found, or cannot be written here.
+
+    Raises:
+        ValueError: a format of objects, and the model tells classes apart alone.
+        OSError: PyAV has no encoder.
+    """
+    for name in formats:
+        if name in OBJECT_FORMATS:
+            check_things(name, legend)
+        if name == "video":
+            check_encoder()
 
 
 def _prepare(folder: Path) -> None:

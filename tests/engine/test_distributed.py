@@ -2,6 +2,8 @@
 
 import json
 import math
+import time
+from datetime import timedelta
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ from detectron2.utils import comm
 from detectron2.utils.env import seed_all_rng
 
 from gvseg.engine.trainer import Trainer, unwrap
-from gvseg.modeling.processes import mean_over_processes
+from gvseg.modeling.processes import mean_over_processes, wait_for_all
 from tests.engine.test_trainer import config
 
 WORLD_SIZE = 2
@@ -59,3 +61,25 @@ def test_two_processes_are_one_training(tmp_path):
             together = first["metrics"][kind][name]
             both_undefined = math.isnan(score) and math.isnan(together)
             assert both_undefined or together == pytest.approx(score)
+
+
+def wait(rank, folder):
+    """Come three seconds late to a world that waits for one."""
+    torch.distributed.init_process_group(
+        "gloo",
+        init_method=f"file://{folder}/rendezvous",
+        rank=rank,
+        world_size=WORLD_SIZE,
+        timeout=timedelta(seconds=1),
+    )
+    wait_for_all()
+    time.sleep(3 * rank)
+    wait_for_all()
+    (folder / f"{rank}").touch()
+    torch.distributed.destroy_process_group()
+
+
+def test_processes_wait_for_each_other_longer_than_the_world_does(tmp_path):
+    multiprocessing.spawn(wait, (tmp_path,), nprocs=WORLD_SIZE)
+    assert (tmp_path / "0").exists()
+    assert (tmp_path / "1").exists()

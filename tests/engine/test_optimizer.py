@@ -31,6 +31,10 @@ def test_biases_have_a_rate_and_a_decay_of_their_own_where_asked():
     cfg = tiny_config("SOLVER.WEIGHT_DECAY_BIAS", "0.0", "SOLVER.BIAS_LR_FACTOR", "2.0")
     optimizer = build_optimizer(cfg, model)
     assert group_of(optimizer, head.classes.bias) == (2e-4, 0.0)
+    cfg = tiny_config("SOLVER.WEIGHT_DECAY_BIAS", "0.02")
+    norm = head.norm
+    assert group_of(build_optimizer(cfg, model), norm.bias) == (1e-4, 0.02)  # as in detectron2
+    assert group_of(build_optimizer(cfg, model), norm.weight) == (1e-4, 0.0)
     assert group_of(optimizer, head.classes.weight) == (1e-4, 0.05)
 
 
@@ -98,9 +102,11 @@ def test_full_model_clipping_scales_all_by_one_factor(model):
 
 
 def test_other_clipping_and_none(model):
-    assert clip_gradients(clip_config("full_model", "1.0", enabled="False"), model) is None
+    assert clip_gradients(
+        clip_config("full_model", "1.0", enabled="False"), model
+    ) == pytest.approx(13)
     assert model[1].grad.item() == 12
-    clip_gradients(clip_config("value", "3.5"), model)
+    assert clip_gradients(clip_config("value", "3.5"), model) == pytest.approx(13)
     assert model[0].grad.tolist() == [3.0, 3.5]
     model[0].grad = torch.tensor([3.0, 4.0])
     clip_gradients(clip_config("norm", "2.5"), model)

@@ -11,6 +11,7 @@ from detectron2.utils.env import seed_all_rng
 from detectron2.utils.events import EventStorage
 
 from gvseg.engine.evaluation import check_evaluation
+from gvseg.engine.optimizer import clip_gradients
 from gvseg.engine.trainer import Trainer, TrainingStep, autocast_dtype
 from tests.tiny_model import CONFIGS, build_tiny, tiny_config
 
@@ -257,7 +258,7 @@ def test_loss_that_is_not_finite_stops_before_the_step(bad):
         model,
         iter([[]] * 3),
         torch.optim.SGD(model.parameters(), 0.1),
-        clip=lambda module: None,
+        clip=lambda module: 0.0,
         dtype=None,
     )
     with EventStorage():
@@ -270,17 +271,20 @@ def test_loss_that_is_not_finite_stops_before_the_step(bad):
     assert model.weight.item() == before
 
 
+@pytest.mark.parametrize("kind", ["full_model", "value", "norm", "none"])
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16])
-def test_gradient_that_is_not_finite_stops_before_the_step(dtype):
+def test_gradient_that_is_not_finite_stops_before_the_step(dtype, kind):
     model = torch.nn.Linear(1, 1, bias=False)
     # The root of 0 is finite, its slope is not.
     model.forward = lambda batch: {"loss_odd": (model.weight * 0).sum().float().sqrt()}
-    clip = torch.nn.utils.clip_grad_norm_
+    prefix = "SOLVER.CLIP_GRADIENTS"
+    is_clipped = ["True", f"{prefix}.CLIP_TYPE", kind] if kind != "none" else ["False"]
+    cfg = tiny_config(f"{prefix}.ENABLED", *is_clipped)
     step = TrainingStep(
         model,
         iter([[]]),
         torch.optim.SGD(model.parameters(), 0.1),
-        clip=lambda module: clip(module.parameters(), 0.01).item(),
+        clip=lambda module: clip_gradients(cfg, module),
         dtype=dtype,
     )
     with EventStorage():
@@ -338,7 +342,8 @@ def test_training_in_another_precision_goes_on_in_float16():
 
 @pytest.mark.usefixtures("small_benchmarks")
 def test_labels_that_are_missing_or_hidden_are_told_before_a_training(tmp_path, monkeypatch):
-    with pytest.raises(FileNotFoundError, match="coco does not exist; unpack COCO"):
+    expected = r"coco does not exist; unpack COCO .* leave the set out of DATASETS\.TEST"
+    with pytest.raises(FileNotFoundError, match=expected):
         Trainer(config("coco128", tmp_path, "DATASETS.TEST", "('coco_val2017',)"))
     records = [{"video_id": "night", "length": 2, "annotated_frames": []}]
     monkeypatch.setattr("gvseg.engine.evaluation.load_records", lambda name: records)
@@ -377,7 +382,7 @@ def test_tiny_models_are_alike():
         ("MODEL.GVSEG.TEST.MORE_PROTOCOLS", "['vpq/nobody']"),
         ("MODEL.GVSEG.TEST.MORE_PROTOCOLS", "['vos/davis2017']"),
         ("DATASETS.TEST", "('davis2017_val',)"),
-        ("DATASETS.TEST", "('lvvis_val',)"),
+        ("DATASETS.TEST", "('ovis_train',)"),
         ("DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler"),
     ],
 )

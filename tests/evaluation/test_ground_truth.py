@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gvseg.data.benchmark import unregister
+from gvseg.data.custom import register_video_folder
 from gvseg.evaluation.ground_truth import load_truth
 from gvseg.evaluation.scoring import score_submission
 from tests.evaluation import metric_cases
@@ -197,8 +199,29 @@ def test_labels_beside_a_benchmark_are_those_that_are_meant(tmp_path: Path):
     folder = made.submit(tmp_path / "submission", poor)
     mine = tmp_path / "mine"
     shutil.copytree(folder, mine)
+    shutil.rmtree(tmp_path / "DAVIS" / "JPEGImages")  # of the benchmark, which is not asked
     found = score_submission("davis2017_val", folder, root=mine)
     assert found.results["vos/davis2017"]["J&F"] == pytest.approx(100)
+
+
+def test_labels_given_for_a_dataset_of_ones_own_are_those_that_are_meant(tmp_path: Path):
+    made = make(tmp_path / "made", "davis2017_val")
+    masks = made.root / "DAVIS" / "Annotations" / "480p"
+    images = made.root / "DAVIS" / "JPEGImages" / "480p"
+    name = "registered_for_its_labels"
+    benchmark = register_video_folder(name, images=images, masks=masks, task="evs")
+    try:
+        folder = made.submit(tmp_path / "submission", poor)
+        mine = shutil.copytree(folder, tmp_path / "mine")
+        scores = [
+            score_submission(name, folder, root=root, protocols=["vos/davis2017"])
+            for root in (masks, mine)
+        ]
+        registered, given = (found.results["vos/davis2017"]["J&F"] for found in scores)
+        assert registered < 99
+        assert given == pytest.approx(100)
+    finally:
+        unregister(benchmark)
 
 
 def test_file_is_no_truth_where_labels_are_images(tmp_path: Path):

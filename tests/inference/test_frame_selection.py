@@ -87,6 +87,10 @@ def test_part_of_a_fragmented_video_is_whole(tmp_path, flags):
     assert source.num_frames is None  # its head counts the first fragment alone
     assert [frame.index for frame in select_frames(source, every=3)] == list(range(0, 20, 3))
     assert [frame.index for frame in select_frames(source, start=8, end=11)] == [8, 9, 10]
+
+
+def test_damage_behind_a_whole_video_makes_it_no_fragmented_one(tmp_path):
+    path = write_video(tmp_path / "whole.mp4", num_frames=20)
     with path.open("ab") as file:
         file.write(b"\0\0\0\3moof")  # no box is so short
-    assert open_source(path).num_frames is None
+    assert open_source(path).num_frames == 20

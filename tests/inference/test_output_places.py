@@ -1,11 +1,6 @@
-import av
 import pytest
 
-from gvseg.inference.output_places import check_apart, check_formats, output_folders
-from gvseg.visualization import ClassLegend
-
-STUFF = ClassLegend(("road", "sky"), (False, False), ((0, 0, 0), (9, 9, 9)))
-THINGS = ClassLegend(("car",), (True,), ((0, 0, 0),))
+from gvseg.inference.output_places import check_apart, output_folders
 
 
 def test_folders_of_inputs(tmp_path):
@@ -24,7 +19,7 @@ def test_folders_of_inputs(tmp_path):
         ("out/frames/morning", ["frames"]),
         ("other/../out/frames", ["frames"]),
         ("out/classes", ["masks"]),
-        ("out/npz", ["npz"]),
+        ("out/semantic", ["semantic"]),
         ("out/overlay.mp4", ["json", "video"]),
         ("out/overview.png", []),
         ("out", []),
@@ -41,6 +36,7 @@ def test_input_that_would_be_written_over_is_refused(tmp_path, given, formats):
 def test_input_beside_results_is_taken(tmp_path):
     places = files_of_a_run(tmp_path)
     check_apart([places / "frames", places / "overlay.mp4"], places, ["masks", "json"])
+    check_apart([places / "fr*", places / "burst"], places, ["frames", "burst", "json"])
     check_apart(["0", "-", tmp_path / "other", tmp_path / "none"], places, ["frames", "video"])
 
 
@@ -50,25 +46,10 @@ def test_input_that_an_earlier_run_wrote_is_refused(tmp_path):
         check_apart([places / "overlay.mp4"], places, ["json"], [places / "overlay.mp4"])
 
 
-def test_formats_of_objects_need_objects():
-    for name in ("davis", "youtube_vis", "burst", "coco_video"):
-        with pytest.raises(ValueError, match=f"^{name} holds objects, but .* choose semantic"):
-            check_formats(["json", name], STUFF)
-        check_formats([name], THINGS)
-    check_formats(["panoptic", "masks", "semantic"], STUFF)
-
-
-def test_video_needs_its_encoder(monkeypatch):
-    monkeypatch.setattr(av, "codecs_available", {"mpeg4"})
-    with pytest.raises(OSError, match=r"cannot encode H\.264"):
-        check_formats(["video"], THINGS)
-    check_formats(["frames"], THINGS)
-
-
 def files_of_a_run(tmp_path):
     """Return a folder of results; beside it lies one of images."""
     places = tmp_path / "out"
-    for name in ("frames/morning", "classes", "npz", "../other"):
+    for name in ("frames/morning", "classes", "semantic", "burst", "../other"):
         (places / name).mkdir(parents=True)
     for name in ("frames/00000.png", "overlay.mp4", "overview.png"):
         (places / name).write_bytes(b"x")

@@ -61,13 +61,19 @@ def test_leaving_waits_for_no_item_that_does_not_come(monkeypatch):
         yield 0
         comes.wait()
 
-    with Prefetcher(stalled(), depth=2) as items:
-        assert next(items) == 0
-    assert not comes.is_set()
+    def leave():
+        with Prefetcher(stalled(), depth=2) as items:
+            assert next(items) == 0
+
+    leaving = threading.Thread(target=leave)
+    leaving.start()
+    leaving.join(timeout=30)
+    has_left = not leaving.is_alive()
     comes.set()
     for thread in threading.enumerate():
         if thread.name == "prefetch":
             thread.join()
+    assert has_left
 
 
 def test_leaving_early_stops_the_thread():

@@ -11,6 +11,7 @@ from gvseg.inference.sources import (
     CameraSource,
     ImageSource,
     open_source,
+    title_of,
 )
 
 
@@ -250,3 +251,14 @@ def test_folder_of_nothing_but_bad_images_is_told(tmp_path):
     (tmp_path / "0.png").write_bytes(b"no image")
     with pytest.raises(OSError, match=r"No image of .* can be read, .*0\.png to begin with"):
         open_source(tmp_path, on_bad_frame=OnBadFrame.SKIP)
+
+
+def test_what_does_not_open_is_called_as_if_it_did(tmp_path):
+    folder = tmp_path / "night.v2"
+    folder.mkdir()
+    (folder / "0.png").write_bytes(b"no image")
+    video = write_video(tmp_path / "walk.v2.mp4")
+    assert title_of(str(video)) == open_source(video).name == "walk.v2"
+    assert title_of(str(folder)) == title_of(str(folder / "*.png")) == "night.v2"
+    write_images(folder, ["0.png"])
+    assert open_source(folder).name == open_source(str(folder / "*.png")).name == "night.v2"

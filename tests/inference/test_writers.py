@@ -2,6 +2,7 @@ import json
 import tempfile
 from fractions import Fraction
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from gvseg.inference.overlay import OverlayWriter
 from gvseg.inference.segment_files import JsonWriter
 from gvseg.inference.sources import Frame, VideoSource
 from gvseg.inference.video_info import VideoInfo
-from gvseg.inference.writers import build_writers
+from gvseg.inference.writers import build_writers, check_formats
 from gvseg.structures import FrameSegments
 from gvseg.visualization import ClassLegend, draw_segments
 from tests.inference.painted_video import LEGEND, NAMES, crossing_video, paint, true_segments
@@ -198,3 +199,22 @@ def test_overlay_writer_lists_files_of_all_sinks(tmp_path):
     assert isinstance(overlay, OverlayWriter)
     write_all([overlay], crossing_video(1))
     assert {path.name for path in overlay.files} == {"overview.png", "overlay.mp4", "frames"}
+
+
+STUFF = ClassLegend(("road", "sky"), (False, False), ((0, 0, 0), (9, 9, 9)))
+THINGS = ClassLegend(("car",), (True,), ((0, 0, 0),))
+
+
+def test_formats_of_objects_need_objects():
+    for name in ("davis", "youtube_vis", "burst", "coco_video"):
+        with pytest.raises(ValueError, match=f"^{name} holds objects, but .* choose semantic"):
+            check_formats(["json", name], STUFF)
+        check_formats([name], THINGS)
+    check_formats(["panoptic", "masks", "semantic"], STUFF)
+
+
+def test_video_needs_its_encoder(monkeypatch):
+    monkeypatch.setattr(av, "codecs_available", {"mpeg4"})
+    with pytest.raises(OSError, match=r"cannot encode H\.264"):
+        check_formats(["video"], THINGS)
+    check_formats(["frames"], THINGS)
