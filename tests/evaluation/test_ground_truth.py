@@ -5,7 +5,6 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -187,9 +186,7 @@ def test_folder_of_a_benchmark_whose_frames_are_png_too(tmp_path: Path):
     made = make(tmp_path / "benchmarks", "camvid_val")
     folder = made.submit(tmp_path / "submission", poor)
     expected = score_submission("camvid_val", folder, root=made.root)
-    for image in (made.root / "camvid" / "val").glob("*.jpg"):
-        cv2.imwrite(str(image.with_suffix(".png")), cv2.imread(str(image)))
-        image.unlink()
+    assert list((made.root / "camvid" / "val").glob("*.png"))
     found = score_submission("camvid_val", folder, root=made.root / "camvid")
     assert found.results["vss/vspw"] == pytest.approx(expected.results["vss/vspw"], nan_ok=True)
 
