@@ -116,9 +116,11 @@ def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
 
     Frames are not read: whoever runs the video streams `record["file_names"]` by `read_frame`.
     """
+    records = load_records(dataset_name)
     return build_detection_test_loader(
-        load_records(dataset_name),
+        records,
         mapper=None,
+        sampler=VideoSampler([record["length"] for record in records]),
         collate_fn=operator.itemgetter(0),
     )
 
@@ -207,6 +209,29 @@ class ClipDataset(Dataset):
             "without any object; check the annotations (in images of objects, 0 and 255 are none) "
             "and the strength of INPUT's crop and scales."
         )
+
+
+class VideoSampler(Sampler[int]):
+    """This process's share of the videos of a test set, in their order.
+
+    Shares follow each other and have much the same number of frames: a process has the videos whose
+    middle lies in its part of all frames, so none has more than an even share and one video.
+
+    Args:
+        lengths: frames of each video.
+    """
+
+    def __init__(self, lengths: Sequence[int]) -> None:
+        frames = np.array(lengths)
+        middles = np.cumsum(frames) - frames / 2
+        process = (middles / frames.sum() * comm.get_world_size()).astype(int)
+        self._videos = np.flatnonzero(process == comm.get_rank()).tolist()
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._videos)
+
+    def __len__(self) -> int:
+        return len(self._videos)
 
 
 class MixtureSampler(Sampler[tuple[int, int, int]]):

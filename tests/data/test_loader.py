@@ -19,6 +19,7 @@ from gvseg.data.benchmark import get_benchmark, register, unregister
 from gvseg.data.loader import (
     ClipDataset,
     MixtureSampler,
+    VideoSampler,
     build_test_loader,
     build_train_loader,
     class_tables,
@@ -266,6 +267,32 @@ def test_test_loader_yields_the_records_in_order_unread(small_benchmarks: Path):
     assert len(videos) == 3
     assert list(videos) == records
     assert {record["dataset_name"] for record in records} == {"camvid_train"}
+
+
+class TestVideoSampler:
+    def shares(
+        self, monkeypatch: pytest.MonkeyPatch, lengths: list[int], num_processes: int
+    ) -> list[list[int]]:
+        monkeypatch.setattr(comm, "get_world_size", lambda: num_processes)
+        shares = []
+        for rank in range(num_processes):
+            monkeypatch.setattr(comm, "get_rank", lambda rank=rank: rank)
+            shares.append(list(VideoSampler(lengths)))
+        return shares
+
+    @pytest.mark.parametrize("num_processes", [1, 2, 3, 8, 50])
+    def test_every_video_is_in_one_share_and_no_share_is_long(
+        self, monkeypatch: pytest.MonkeyPatch, num_processes: int
+    ):
+        rng = np.random.default_rng(0)
+        lengths = rng.integers(1, 500, 40).tolist()
+        shares = self.shares(monkeypatch, lengths, num_processes)
+        assert [video for share in shares for video in share] == list(range(40))
+        frames = [sum(lengths[video] for video in share) for share in shares]
+        assert max(frames) <= sum(lengths) / num_processes + max(lengths)
+
+    def test_long_videos_weigh_more(self, monkeypatch: pytest.MonkeyPatch):
+        assert self.shares(monkeypatch, [30, 10, 10, 10], 2) == [[0], [1, 2, 3]]
 
 
 class TestMixtureSampler:
