@@ -242,7 +242,8 @@ class Trainer(DefaultTrainer):
         Raises:
             OSError: a file that is missing or may not be read.
             ValueError: it is damaged, or of a model of other sizes; or an earlier one is missing
-                that the mean at the end needs.
+                that the mean at the end needs; or there are no weights for a backbone that learns
+                from some alone.
         """
         is_resumed = resume and self.checkpointer.has_checkpoint()
         if is_resumed:
@@ -261,6 +262,7 @@ class Trainer(DefaultTrainer):
                 reset_class_head=self.cfg.MODEL.GVSEG.CLASS_HEAD_RESET,
             )
         else:
+            _check_start(self.cfg)
             logger.warning(
                 "MODEL.WEIGHTS is empty: all but what the backbone brings is learnt from scratch."
             )
@@ -277,6 +279,16 @@ class Trainer(DefaultTrainer):
             unwrap(model),
             build_loader=cls.build_test_loader,
             build_scorer=cls.build_evaluator,
+        )
+
+
+def _check_start(cfg: CfgNode) -> None:
+    """Refuse to learn a ResNet from nothing behind norms that are frozen to what others learnt."""
+    if "resnet" in cfg.MODEL.BACKBONE.NAME and cfg.MODEL.RESNETS.NORM == "FrozenBN":
+        raise ValueError(
+            "MODEL.WEIGHTS is empty, and batch norms that are frozen (MODEL.RESNETS.NORM FrozenBN) "
+            "cannot be learnt from nothing. Name weights, such as those of Mask2Former on COCO "
+            "(docs/benchmarks.md has the files), or set MODEL.RESNETS.NORM to BN."
         )
 
 

@@ -20,6 +20,7 @@ HEADS = {
     "| row | seeds | AP |": ("made-up videos", ["AP", "HOTA", "AssA"]),
     "| row on pseudo clips | AP |": ("clips of COCO128", ["AP", "HOTA", "AssA"]),
     "| row | VPQ |": ("made-up videos", ["VPQ", "STQ", "AQ"]),
+    "| row | VPQ1 |": ("clips of CamVid", ["VPQ4", "STQ", "AQ"]),
 }
 
 
@@ -70,7 +71,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="a .png, .svg or .pdf")
     options = parser.parse_args()
     page = PAGE.read_text(encoding="utf-8")
-    figure = Figure(figsize=(10, 7), layout="constrained")
+    figure = Figure(figsize=(10, 9), layout="constrained")
     grid = figure.subplots(len(HEADS), 3, squeeze=False, sharey="row")
     for row, (head, (place, names)) in zip(grid, HEADS.items(), strict=True):
         titles, columns = read_table(page, head)
