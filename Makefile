@@ -31,7 +31,7 @@ help:
 	@echo "make format     let ruff and clang-format rewrite the sources"
 	@echo "make install    only install, into $(VENV)"
 	@echo "make reinstall  install again, such as after a compiler was added"
-	@echo "make clean      remove what was built; make distclean removes $(VENV) too"
+	@echo "make clean      remove what was built; make distclean removes $(VENV) too, if made here"
 	@echo "Variables: PYTHON, VENV, DETECTRON2, TORCH_INDEX, TASK, OUTPUT, PYTEST_ARGS (see the head of the Makefile)"
 
 install: $(STAMP)
@@ -89,5 +89,8 @@ clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache gvseg/ops/*.so $(STAMP)
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
+# Of environments, those alone that tools/install.py made.
 distclean: clean
-	rm -rf $(VENV)
+	@if [ -e "$(VENV)/.gvseg-made" ]; then echo "rm -rf $(VENV)"; rm -rf "$(VENV)"; \
+	elif [ -e "$(VENV)" ]; then \
+		echo "$(VENV) stays: make install did not make it. Remove it yourself if it may go." >&2; exit 1; fi

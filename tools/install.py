@@ -22,6 +22,7 @@ CONSTRAINTS = ROOT / "constraints.txt"
 OLDEST_PYTHON = (3, 10)
 OLDEST_TORCH = (2, 6)
 NUM_STEPS = 5
+MADE = ".gvseg-made"  # in an environment that this made, which `make distclean` may remove
 
 
 def main() -> int:
@@ -85,7 +86,10 @@ def make_venv(venv: Path) -> Path:
             "install its venv package (python3-venv on Debian and Ubuntu)."
         )
     step(1, f"making the environment {venv} with Python {sys.version.split()[0]}")
+    is_new = not venv.exists() or not any(venv.iterdir())
     run(Path(sys.executable), "-m", "venv", venv)
+    if is_new:
+        (venv / MADE).touch()
     return python
 
 

@@ -53,10 +53,12 @@ def load_imagenet_weights(body: nn.Module, path: Path) -> None:
     if "_conv_stem.weight" in tensors:
         tensors = _efficientnet_lite_names(tensors, body)
     own = body.state_dict()
-    # features_only flattens the first level of names: stages.0.x becomes stages_0.x.
-    flat = {re.sub(r"^(stem|stages|layers|features)\.(\d+)\.", r"\1_\2.", name): tensor
-            for name, tensor in tensors.items()}  # fmt: skip
-    found = {name: tensors.get(name, flat.get(name)) for name in own}
+    # features_only flattens levels of names, stages.0.x to stages_0.x, or puts model. before all.
+    flat = {name.replace(".", "_"): tensor for name, tensor in tensors.items()}
+    found = {
+        name: tensors.get(name, flat.get(name.removeprefix("model.").replace(".", "_")))
+        for name in own
+    }
     unfit = [name for name, tensor in found.items()
              if tensor is None or tensor.shape != own[name].shape]  # fmt: skip
     if unfit:

@@ -153,6 +153,7 @@ ORIGINS = [
     Origin("detectron2 ResNet", r"^res2\.0\.conv1\.", DETECTRON2_RESNET),
     Origin("Swin Transformer", r"^(backbone\.)?patch_embed\.proj\.", SWIN),
     Origin("torchvision ResNet", r"^layer1\.0\.conv1\.", TORCHVISION_RESNET),
+    Origin("gvseg backbone", r"^backbone\.", OURS),  # of one of the last three, converted
 ]
 
 

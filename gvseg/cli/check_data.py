@@ -61,13 +61,15 @@ def run(args: argparse.Namespace) -> int:
         is_subset=args.subset,
         progress=_show_progress,
     )
-    if args.fix:
-        repair(report)
-    if args.json:
-        text = json.dumps(report.as_dict(), indent=1)
-    else:
-        text = "\n".join(_lines(report, max(args.show, 0)))
-    sys.stdout.write(text + "\n")
+    try:
+        if args.fix:
+            repair(report)
+    finally:  # the report says what was found and repaired before an error
+        if args.json:
+            text = json.dumps(report.as_dict(), indent=1)
+        else:
+            text = "\n".join(_lines(report, max(args.show, 0)))
+        sys.stdout.write(text + "\n")
     return PROBLEMS if report.problems else CLEAN
 
 

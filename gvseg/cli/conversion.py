@@ -56,7 +56,8 @@ def add_conversion(
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N",
                         help="threads (default: one for each core)")  # fmt: skip
     parser.add_argument("--skip-broken", action="store_true", help="leave out, with a warning for "
-                        "each, videos and frames that are missing")  # fmt: skip
+                        "each, videos and frames that are missing and first frames that cannot be "
+                        "read")  # fmt: skip
     parser.set_defaults(run=partial(convert_splits, conversion=conversion))
 
 

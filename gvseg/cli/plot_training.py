@@ -67,16 +67,18 @@ def read_curves(folder: Path, metrics: Sequence[str]) -> Curves:
     for number, line in enumerate(path.read_text().splitlines(), 1):
         try:
             logged = json.loads(line)
-            # Losses go by the iterations done before, the evaluation at the end by all of them.
-            iteration = logged["iteration"] + ("total_loss" in logged)
+            # Losses, and what is evaluated on the way, go by the iterations done before, the
+            # evaluation after the last by all of them. Losses of later iterations may come first.
+            is_at_end = "total_loss" not in logged and max(loss, default=0) <= logged["iteration"]
+            iteration = logged["iteration"] + (not is_at_end)
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise ValueError(
                 f"{path}, line {number}, is damaged ({error!r}); remove the line."
             ) from error
-        for points in (loss, *found.values()):
-            for later in [logged_at for logged_at in points if logged_at > iteration]:
-                del points[later]
         if "total_loss" in logged:
+            for points in (loss, *found.values()):
+                for later in [logged_at for logged_at in points if logged_at > iteration]:
+                    del points[later]
             loss[iteration] = logged["total_loss"]
         for key, value in logged.items():
             if key.rsplit("/", 1)[-1] in metrics:

@@ -27,6 +27,11 @@ class ClassTable:
     colors: tuple[tuple[int, int, int], ...]  # RGB
     void_ids: tuple[int, ...] = ()
 
+    def __post_init__(self) -> None:
+        both = sorted(set(self.ids) & set(self.void_ids))
+        if both:
+            raise ValueError(f"In the class table {self.name}, {both} are ids of classes and void.")
+
     def __len__(self) -> int:
         return len(self.ids)
 

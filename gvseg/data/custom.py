@@ -204,7 +204,7 @@ def _table(
         names=tuple(names),
         is_thing=tuple(is_thing),
         colors=tuple(identity_color(index + 1) for index in range(len(names))),
-        void_ids=_VOID_IDS,
+        void_ids=tuple(id_ for id_ in _VOID_IDS if ids is None or id_ not in ids),
     )
 
 

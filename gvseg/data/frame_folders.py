@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gvseg.data.benchmark import Record
-from gvseg.data.frames import size_of_frames
+from gvseg.data.frames import first_readable, frame_size, visible
 from gvseg.data.problems import RESTORE, Problem, Report, raise_problem
 
 _FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -22,7 +22,7 @@ def read_video_list(list_file: Path, *, report: Report = raise_problem) -> list[
         raise FileNotFoundError(f"{list_file} does not exist.")
     names = [
         name
-        for line in list_file.read_text(encoding="utf-8").splitlines()
+        for line in list_file.read_text(encoding="utf-8-sig").splitlines()
         if (name := line.strip())
     ]
     if not names:
@@ -60,18 +60,18 @@ def folder_record(
             stem: path for stem, path in frame_of_stem.items() if stem in label_of_stem
         }
     paths = list(frame_of_stem.values())
-    size = size_of_frames(paths, report)
-    if size is None:
+    first = first_readable(paths, report)
+    if first == len(paths):
         return None
+    size = frame_size(paths[first])
+    stems, paths = list(frame_of_stem)[first:], paths[first:]
     record: Record = {
         "video_id": video_id,
         "height": size[0],
         "width": size[1],
         "length": len(paths),
         "file_names": [str(path) for path in paths],
-        "label_files": [
-            str(label_of_stem[stem]) if labels is not None else None for stem in frame_of_stem
-        ],
+        "label_files": [str(label_of_stem[stem]) if labels is not None else None for stem in stems],
     }
     return record if labels is not None else record | {"annotated_frames": []}
 
@@ -90,9 +90,8 @@ def images_by_stem(
         report(Problem(str(folder), "does not exist", RESTORE))
         return {}
     images: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        # Names with a dot first are files of the system, some of them called .png too.
-        if path.suffix.lower() not in suffixes or path.name.startswith("."):
+    for path in sorted(visible(folder)):
+        if path.suffix.lower() not in suffixes:
             continue
         if path.stem in images:
             what = f"has the name of {images[path.stem].name}"

@@ -59,12 +59,30 @@ def size_of_frames(paths: Sequence[str | Path], report: Report) -> tuple[int, in
         paths: frames of one video.
         report: told of each frame that comes before.
     """
-    for path in paths:
+    first = first_readable(paths, report)
+    return None if first == len(paths) else frame_size(paths[first])
+
+
+def first_readable(paths: Sequence[str | Path], report: Report) -> int:
+    """Return the index of the first frame whose header can be read, or how many there are.
+
+    Args:
+        paths: frames of one video.
+        report: told of each frame that comes before.
+    """
+    for index, path in enumerate(paths):
         try:
-            return frame_size(path)
+            frame_size(path)
         except OSError as error:
             report(problem_of(error, path, RESTORE))
-    return None
+        else:
+            return index
+    return len(paths)
+
+
+def visible(folder: Path) -> Iterator[Path]:
+    """Yield what a folder holds, in no order, without what systems hide there by a first dot."""
+    return (path for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def in_natural_order(paths: Iterable[Path]) -> list[Path]:
@@ -98,6 +116,6 @@ def open_image(path: str | Path, kind: str) -> Iterator[Image.Image]:
             yield image
     except FileNotFoundError:
         raise FileNotFoundError(f"{kind} {path} does not exist.") from None
-    except (OSError, SyntaxError) as error:
-        # Pillow reports damaged files by either.
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        # Pillow reports damaged files by either of two, and by the third sizes beyond belief.
         raise OSError(f"{kind} {path} cannot be read: {error}.") from None

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from gvseg.data.frames import open_image
+from gvseg.data.whole_files import whole_file
 
 
 def resized_size(size: tuple[int, int], height: int) -> tuple[int, int]:
@@ -25,12 +26,14 @@ def resize_frame(source: str | Path, destination: Path, height: int) -> tuple[in
     """Write a frame file at another height, and return the (height, width) that it had.
 
     Raises:
-        OSError: the source cannot be read.
+        OSError: the source cannot be read, or the file not be written.
     """
     with open_image(source, "Frame") as image:
         size = image.height, image.width
         new_height, new_width = resized_size(size, height)
-        image.resize((new_width, new_height), Image.Resampling.BILINEAR).save(destination)
+        resized = image.resize((new_width, new_height), Image.Resampling.BILINEAR)
+    with whole_file(destination) as unfinished:
+        resized.save(unfinished, format="JPEG")
     return size
 
 

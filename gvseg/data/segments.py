@@ -89,7 +89,7 @@ def front_map(segments: FrameSegments) -> np.ndarray:
 
 
 def read_id_image(path: str | Path, kind: str = "Annotation") -> np.ndarray:
-    """Return the ids of a one-channel image (grey of 1, 8 or 16 bits, or palette), (H, W) int32.
+    """Return the ids of a one-channel image (grey of 1 to 16 bits, or palette), (H, W) int32.
 
     Args:
         path: the file.
@@ -108,7 +108,16 @@ def read_id_image(path: str | Path, kind: str = "Annotation") -> np.ndarray:
                 f"{kind} {path} is an image of mode {image.mode}; ids need one channel, grey "
                 "or palette, such as a grey PNG that is 0 where nothing is."
             )
-        return np.array(image).astype(np.int32)
+        values = np.array(image).astype(np.int32)
+        # Grey of 2 or 4 bits comes stretched to 8.
+        return values // _stretch(path) if (image.format, image.mode) == ("PNG", "L") else values
+
+
+def _stretch(path: str | Path) -> int:
+    """Return how many times what it stores Pillow returns of a grey PNG."""
+    with Path(path).open("rb") as file:
+        bit_depth = file.read(25)[24]
+    return 255 // (2**bit_depth - 1)
 
 
 _ID_MODES = ("1", "L", "P", "I", "I;16")

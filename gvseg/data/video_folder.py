@@ -23,7 +23,7 @@ from gvseg.data.benchmark import Record, annotated_frames
 from gvseg.data.class_table import ClassTable
 from gvseg.data.exemplars import exemplar_from_mask
 from gvseg.data.frame_folders import images_by_stem, label_file
-from gvseg.data.frames import in_natural_order, open_image, size_of_frames
+from gvseg.data.frames import in_natural_order, open_image, size_of_frames, visible
 from gvseg.data.panoptic_image import ValueMeanings, panoptic_labels, read_rgb_values
 from gvseg.data.problems import Problem, Report, raise_problem
 from gvseg.data.segments import FrameLabels, read_id_image
@@ -52,12 +52,12 @@ def load_folders(
     for folder in (images, masks):
         if folder is not None and not folder.is_dir():
             raise FileNotFoundError(f"{folder} does not exist; it should hold a folder per video.")
-    videos = in_natural_order(path for path in images.iterdir() if path.is_dir())
+    videos = in_natural_order(path for path in visible(images) if path.is_dir())
     if not videos:
         report(Problem(str(images), "holds no folders", "put the frames of each video into one"))
     if masks is not None:
         names = {video.name for video in videos}
-        for folder in in_natural_order(masks.iterdir()):
+        for folder in in_natural_order(visible(masks)):
             if folder.is_dir() and folder.name not in names:
                 what = f"has label images of a video that {images} does not hold"
                 report(Problem(str(folder), what, "add its frames or remove the folder"))

@@ -6,8 +6,10 @@ N frames, C channels, (H, W) pixels.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import timm
+import torch
 from timm.layers import Format, freeze_batch_norm_2d
 from timm.models import FeatureInfo
 from torch import Tensor, nn
@@ -46,13 +48,14 @@ class TimmBackbone(Backbone):
             )
         if not timm.is_model(name):
             raise ValueError(f"MODEL.TIMM.NAME is {name!r}, which timm {timm.__version__} lacks.")
-        body = timm.create_model(name, features_only=True, pretrained=False)
+        body = _create(name)
         info = body.feature_info
         assert isinstance(info, FeatureInfo)
         strides = info.reduction()
         wanted = [index for index, stride in enumerate(strides) if stride in NAMES]
         if [strides[index] for index in wanted] != list(NAMES):
             raise ValueError(f"{name} has features at strides {strides}; 4, 8, 16, 32 are needed.")
+        _check_any_size(body, name)
         self.wanted = wanted
         # Some families, Swin among them, give (N, h, w, C).
         self.channels_last = getattr(body, "output_fmt", Format.NCHW) == Format.NHWC
@@ -98,6 +101,30 @@ class TimmBackbone(Backbone):
         return max(NAMES)
 
 
+def _create(name: str) -> nn.Module:
+    """Return a model of timm's that gives features, of frames of any size where it can."""
+    family = timm.model_entrypoint(name).__module__.rsplit(".", 1)[-1]
+    options: dict[str, Any] = {"strict_img_size": False} if family in _SIZED_ON_REQUEST else {}
+    return timm.create_model(name, features_only=True, pretrained=False, **options)
+
+
+def _check_any_size(body: nn.Module, name: str) -> None:
+    """Raise a ValueError unless a model takes frames of a size that is nobody's own."""
+    body.eval()
+    try:
+        with torch.no_grad():
+            body(torch.zeros(1, 3, *_TRIAL_SIZE))
+    except (AssertionError, RuntimeError) as error:
+        raise ValueError(
+            f"MODEL.TIMM.NAME is {name!r}, which does not take frames of any size: {error}"
+        ) from error
+    body.train()
+
+
+_SIZED_ON_REQUEST = ("swin_transformer", "swin_transformer_v2", "swin_transformer_v2_cr")
+_TRIAL_SIZE = (64, 96)
+
+
 def _freeze(body: nn.Module, stage_ends: list[str], freeze_at: int) -> None:
     """Exclude the first stages of a model from training.
 
@@ -117,6 +144,11 @@ def _freeze(body: nn.Module, stage_ends: list[str], freeze_at: int) -> None:
         for index, (name, _) in enumerate(parameters)
         if name.replace(".", "_").startswith(f"{end}_")
     ]
+    if not inside:
+        raise ValueError(
+            f"MODEL.BACKBONE.FREEZE_AT is {freeze_at}, but {type(body).__name__} has no stage "
+            f"{end} of its own to freeze; set it to 0."
+        )
     num_frozen = inside[0] if freeze_at == 1 else inside[-1] + 1
     for _, parameter in parameters[:num_frozen]:
         parameter.requires_grad_(False)

@@ -99,3 +99,14 @@ def test_dataset_of_ones_own_is_checked_by_the_config_that_registers_it(tmp_path
         damaged.write_bytes(damaged.read_bytes()[:-1])
         assert main(arguments) == 1
         assert f"{damaged} is truncated" in capsys.readouterr().out
+
+
+def test_report_comes_before_the_error_of_a_repair(root: Path, capsys, monkeypatch):
+    def fail(report):
+        raise OSError("labels.png cannot be written")
+
+    monkeypatch.setattr("gvseg.cli.check_data.repair", fail)
+    assert check(root, "--fix") == 2
+    printed = capsys.readouterr()
+    assert "camvid_val in" in printed.out
+    assert "labels.png cannot be written" in printed.err

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from gvseg.checkpoint import read_checkpoint
+from gvseg.checkpoint.loading import read_as_ours
 from gvseg.cli import main
 from tests.tiny_model import FIVE_CLASSES, build_tiny, tiny_config
 
@@ -174,3 +175,11 @@ def test_missing_source_is_one_line(tmp_path, capsys):
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert str(missing) in error
+
+
+@pytest.mark.parametrize("name", ["layer1.0.conv1.weight", "res2.0.conv1.weight"])
+def test_converted_backbone_can_be_read(name, tmp_path):
+    save_file({name: torch.ones(2)}, tmp_path / "theirs.safetensors")
+    ours = tmp_path / "ours.safetensors"
+    assert main(["convert-weights", str(tmp_path / "theirs.safetensors"), str(ours)]) == 0
+    assert list(read_as_ours(ours)[0]) == ["backbone.res2.0.conv1.weight"]

@@ -1,9 +1,11 @@
+import shutil
 from pathlib import Path
 
 import pytest
 
 from gvseg.cli import main
 from gvseg.data.loader import load_records
+from gvseg.data.synthetic.formats import FORMATS
 
 
 @pytest.fixture
@@ -89,3 +91,20 @@ def test_split_is_never_written_over(root: Path, capsys: pytest.CaptureFixture):
         assert make("--format", format_name, "--frames", "1") == 0
         assert make("--format", format_name, "--frames", "1") == 1
         assert "exists already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("format_name", list(FORMATS))
+def test_nothing_is_written_beside_the_lists_of_another_set(format_name: str, root: Path):
+    """A real benchmark may have its JSON where its frames are not unpacked yet."""
+    num_frames = "1" if FORMATS[format_name].is_still else "5"
+    split = FORMATS[format_name].splits[1]
+    arguments = ("--format", format_name, "--frames", num_frames, "--split", split)
+    assert make(*arguments) == 0
+    lists = [path for path in root.rglob("*") if path.suffix in (".json", ".txt")]
+    for kept in lists:
+        name = kept.relative_to(root)
+        shutil.rmtree(root)
+        (root / name).parent.mkdir(parents=True)
+        (root / name).write_text("")
+        assert make(*arguments) == 1
+        assert [path for path in root.rglob("*") if path.is_file()] == [root / name]

@@ -41,6 +41,15 @@ def test_what_was_logged_again_counts_and_nothing_that_came_after_it(training: P
     assert curves.metrics == {"vss/vspw/mIoU": [(40, 30.0)]}
 
 
+def test_evaluation_between_two_losses_keeps_both(tmp_path: Path):
+    """Where its period is no multiple of 20, its line comes behind that of the next loss."""
+    lines: list[dict] = [{"iteration": step, "total_loss": 1.0} for step in (19, 39)]
+    lines += [{"iteration": 29, "vss/vspw/mIoU": 30.0}, {"iteration": 59, "total_loss": 1.0}]
+    curves = read_curves(write_log(tmp_path / "log", lines), ["mIoU"])
+    assert [iteration for iteration, _ in curves.loss] == [20, 40, 60]
+    assert curves.metrics == {"vss/vspw/mIoU": [(30, 30.0)]}
+
+
 def test_every_training_has_a_row(training: Path, tmp_path: Path):
     other = write_log(tmp_path / "loss_alone", [{"iteration": 0, "total_loss": 1.0}])
     figure = draw({folder.name: read_curves(folder, ["mIoU"]) for folder in (training, other)})

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,3 +41,9 @@ def test_indices_are_contiguous_and_void_is_minus_one():
 def test_id_outside_the_table_is_named_with_its_file():
     with pytest.raises(ValueError, match=r"labels\.png has category ids \[12, 200\]"):
         read_class_table("camvid").indices(np.array([0, 12, 200]), "labels.png")
+
+
+def test_id_of_a_class_is_not_void_too():
+    table = read_class_table("camvid")
+    with pytest.raises(ValueError, match=r"CamVid.*, \[3\] are ids of classes and void"):
+        replace(table, void_ids=(3, 11))

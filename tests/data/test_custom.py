@@ -250,6 +250,16 @@ class TestYtvisJson:
         )
         assert len(registered[0].classes) == 40
 
+    def test_ids_that_are_void_elsewhere_are_classes_here(self, tmp_path: Path, registered: list):
+        path = ytvis_json(tmp_path, with_annotations=False)
+        content = json.loads(path.read_text())
+        content["categories"] = [{"id": 255, "name": "cat"}, {"id": 7, "name": "dog"}]
+        path.write_text(json.dumps(content))
+        registered.append(register_ytvis_json("mine", path, tmp_path))
+        classes = registered[0].classes
+        assert (classes.ids, classes.void_ids) == ((7, 255), (0,))
+        assert classes.indices(np.array([255, 0]), path).tolist() == [1, -1]
+
     @pytest.mark.parametrize("content", ["{}", '{"categories": [{"id": 1}]}'])
     def test_file_without_categories_is_named(self, tmp_path: Path, content: str):
         (tmp_path / "mine.json").write_text(content)

@@ -95,3 +95,22 @@ def test_wrong_list_of_videos_is_reported(tmp_path: Path, text: str, what: str):
 def test_missing_list_is_named(tmp_path: Path):
     with pytest.raises(FileNotFoundError, match=r"val\.txt does not exist"):
         read_video_list(tmp_path / "val.txt")
+
+
+def test_mark_at_the_beginning_of_a_list_is_no_name(tmp_path: Path):
+    (tmp_path / "val.txt").write_text("a\nb\n", encoding="utf-8-sig")
+    assert read_video_list(tmp_path / "val.txt") == ["a", "b"]
+
+
+def test_first_frames_that_cannot_be_read_are_left_out_with_their_labels(
+    folders: tuple[Path, Path],
+):
+    stems = ["001", "002", "003"]
+    (folders[0] / "001.jpg").write_bytes(b"")
+    problems, record = problems_of(*folders)
+    assert len(problems) == 1
+    assert "cannot be read" in problems[0].what
+    assert record is not None
+    assert [Path(path).stem for path in record["file_names"]] == stems[1:]
+    assert [Path(path).stem for path in record["label_files"]] == stems[1:]
+    assert record["length"] == len(stems) - 1

@@ -62,3 +62,15 @@ def test_frame_of_16_bits_is_refused(tmp_path: Path):
     Image.fromarray(np.full((4, 6), 9000, dtype=np.uint16)).save(tmp_path / "deep.png")
     with pytest.raises(ValueError, match=r"deep\.png has grey values of 16 bits or more; convert"):
         read_frame(tmp_path / "deep.png")
+
+
+@pytest.mark.parametrize("read", [read_frame, frame_size])
+def test_size_beyond_belief_is_a_damaged_file(tmp_path: Path, read):
+    path = tmp_path / "0.jpg"
+    Image.new("RGB", (8, 8)).save(path)
+    content = bytearray(path.read_bytes())
+    start = content.index(b"\xff\xc0") + 5  # height and width, behind the marker of the frame
+    content[start : start + 4] = b"\xff" * 4
+    path.write_bytes(content)
+    with pytest.raises(OSError, match=r"0\.jpg cannot be read"):
+        read(path)

@@ -37,3 +37,9 @@ def test_labels_of_another_size_are_named():
     check_label_size("frame.jpg", (4, 6), np.zeros((4, 6)))
     with pytest.raises(ValueError, match=r"frame\.jpg has 4x6 pixels, but its label image has 6x4"):
         check_label_size("frame.jpg", (4, 6), np.zeros((6, 4)))
+
+
+def test_what_cannot_be_written_is_not_blamed_on_the_source(tmp_path: Path):
+    Image.new("RGB", (40, 20)).save(tmp_path / "a.jpg")
+    with pytest.raises(OSError, match=r"missing/b\.jpg cannot be written"):
+        resize_frame(tmp_path / "a.jpg", tmp_path / "missing" / "b.jpg", 10)

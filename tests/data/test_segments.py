@@ -1,3 +1,5 @@
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +83,32 @@ def test_id_image_is_read_whatever_its_depth(tmp_path: Path, mode: str, highest:
     with Image.open(tmp_path / "ids.png") as saved:
         assert saved.mode == mode
     np.testing.assert_array_equal(read_id_image(tmp_path / "ids.png"), ids)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_grey_of_few_bits_is_read_as_stored(tmp_path: Path, bits: int):
+    rows = [bytes([0b00011011, 0b11100100]), bytes([0b11110000, 0b00001111])]
+    width = 16 // bits
+    path = tmp_path / "ids.png"
+    path.write_bytes(grey_png(rows, width, bits))
+    expected = [
+        [int(digits[column * bits : (column + 1) * bits], 2) for column in range(width)]
+        for digits in ("".join(f"{byte:08b}" for byte in row) for row in rows)
+    ]
+    assert read_id_image(path).tolist() == expected
+
+
+def grey_png(rows: list[bytes], width: int, bits: int) -> bytes:
+    """A grey PNG of packed rows, which Pillow itself cannot write."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        crc = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc)
+
+    header = struct.pack(">IIBBBBB", width, len(rows), bits, 0, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
+    signature = b"\x89PNG\r\n\x1a\n"
+    return signature + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
 def test_colour_image_is_refused_as_ids(tmp_path: Path):

@@ -16,6 +16,15 @@ def test_file_appears_when_it_is_complete(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_file_of_the_users_is_not_in_the_way(tmp_path):
+    (tmp_path / "a.part").write_text("a download")
+    with whole_file(tmp_path / "a.png") as first, whole_file(tmp_path / "a.jpg") as second:
+        first.write_text("1")
+        second.write_text("2")
+    assert (tmp_path / "a.part").read_text() == "a download"
+    assert [(tmp_path / name).read_text() for name in ("a.png", "a.jpg")] == ["1", "2"]
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_file_that_is_not_completed_leaves_what_was_there(tmp_path, error):
     path = tmp_path / "a.json"

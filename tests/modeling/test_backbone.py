@@ -31,14 +31,15 @@ CONFIGS = Path(__file__).parents[2] / "configs" / "base"
         "convnextv2_atto",
         "resnet18",
         "swin_tiny_patch4_window7_224",
+        "swinv2_cr_tiny_ns_224",
     ],
 )
 def test_timm_models_give_features_of_the_declared_shapes(name):
     backbone = TimmBackbone(name=name, weights="", norm="FrozenBN").eval()
     with torch.inference_mode():
-        features = backbone(torch.randn(1, 3, 224, 224))
+        features = backbone(torch.randn(1, 3, 160, 288))
     for key, shape in backbone.output_shape().items():
-        size = (224 // shape.stride, 224 // shape.stride)
+        size = (160 // shape.stride, 288 // shape.stride)
         assert features[key].shape == (1, shape.channels, *size)
 
 
@@ -79,6 +80,27 @@ def test_swin_does_not_freeze_and_says_so():
     cfg = load_config(CONFIGS / "mask2former_swin_t.yaml", ["MODEL.BACKBONE.FREEZE_AT", "2"])
     with pytest.raises(ValueError, match=r"FREEZE_AT is 2"):
         D2SwinTransformer(cfg, ShapeSpec(channels=3))
+
+
+def test_model_of_one_frame_size_is_refused():
+    with pytest.raises(ValueError, match=r"maxvit_tiny_tf_224.*any size.*window"):
+        TimmBackbone(name="maxvit_tiny_tf_224", weights="", norm="FrozenBN")
+
+
+def test_stages_that_cannot_be_found_are_not_frozen():
+    with pytest.raises(ValueError, match=r"FREEZE_AT is 2.*no stage.*set it to 0"):
+        TimmBackbone(name="hrnet_w18_small", weights="", norm="FrozenBN", freeze_at=2)
+
+
+@pytest.mark.parametrize("name", ["densenet121", "mvitv2_tiny", "ghostnet_050"])
+def test_weights_of_timm_fit_however_features_rename_them(name, tmp_path):
+    model = timm.create_model(name, pretrained=False)
+    torch.save(model.state_dict(), tmp_path / "weights.pth")
+    backbone = TimmBackbone(name=name, weights=str(tmp_path / "weights.pth"), norm="BN")
+    ours = backbone.body.state_dict()
+    theirs = {key.replace(".", "_"): value for key, value in model.state_dict().items()}
+    for key, value in ours.items():
+        assert torch.equal(value, theirs[key.removeprefix("model.").replace(".", "_")])
 
 
 def test_model_without_the_four_strides_is_refused():

@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -151,3 +152,30 @@ def test_failed_command_is_one_line(monkeypatch, tmp_path, capfd):
     error = capfd.readouterr().err
     assert error.startswith("Not installed: this command failed")
     assert error.count("\n") == 1
+
+
+def distclean(venv):
+    return subprocess.run(
+        ["make", "distclean", f"VENV={venv}"], cwd=script.ROOT, capture_output=True, text=True
+    )
+
+
+def test_only_an_environment_made_here_is_removed(tmp_path, monkeypatch):
+    """`make distclean` in a copy of the Makefile, as it removes what is built too."""
+    root = tmp_path / "root"
+    (root / "gvseg" / "ops" / "csrc").mkdir(parents=True)
+    shutil.copy(script.ROOT / "Makefile", root)
+    monkeypatch.setattr(script, "ROOT", root)
+    monkeypatch.setattr(script, "run", lambda python, *arguments: arguments[-1].mkdir(parents=True))
+    made, theirs = tmp_path / "made here", tmp_path / "theirs"
+    script.make_venv(made)
+    theirs.mkdir()
+    (theirs / "pyvenv.cfg").touch()
+
+    kept = distclean(theirs)
+    assert kept.returncode != 0
+    assert "make install did not make it" in kept.stderr
+    assert (theirs / "pyvenv.cfg").exists()
+    assert distclean(made).returncode == 0
+    assert not made.exists()
+    assert distclean(made).returncode == 0

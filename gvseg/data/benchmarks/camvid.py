@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gvseg.data.benchmark import Benchmark, Record, require_directory
 from gvseg.data.class_table import read_class_table
-from gvseg.data.frames import size_of_frames
+from gvseg.data.frames import size_of_frames, visible
 from gvseg.data.problems import RESTORE, Problem, Report, raise_problem
 from gvseg.data.segments import FrameLabels, read_id_image, semantic_labels
 from gvseg.tasks import Task
@@ -31,13 +31,13 @@ def load_records(root: Path, split: str, *, report: Report = raise_problem) -> l
     """
     images = require_directory(root / "camvid" / split, "CamVid")
     labels = require_directory(root / "camvid" / f"{split}annot", "CamVid")
-    paths = sorted(path for path in images.iterdir() if path.suffix in (".jpg", ".png"))
+    paths = sorted(path for path in visible(images) if path.suffix in (".jpg", ".png"))
     frames = sorted(frame for path in paths if (frame := _parse(path, report)) is not None)
     if not frames:
         raise FileNotFoundError(f"{images} has no .jpg or .png frames.")
     stems = {path.stem for path in paths}
-    for path in sorted(labels.glob("*.png")):
-        if path.stem not in stems:
+    for path in sorted(visible(labels)):
+        if path.suffix == ".png" and path.stem not in stems:
             what = f"has labels of a frame that {images} does not have"
             report(Problem(str(path), what, RESTORE))
     starts = [0]

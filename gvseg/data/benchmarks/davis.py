@@ -17,6 +17,7 @@ from gvseg.data.benchmark import Benchmark, Counts, Record, require_directory
 from gvseg.data.class_table import read_class_table
 from gvseg.data.exemplars import KINDS
 from gvseg.data.frame_folders import folder_record, read_video_list
+from gvseg.data.frames import visible
 from gvseg.data.object_video import exemplar_in, read_object_image, read_object_labels
 from gvseg.data.problems import Report, raise_problem
 from gvseg.structures import Exemplar
@@ -43,7 +44,7 @@ def load_records(
     folder = require_directory(root / folder_name, "DAVIS")
     images = require_directory(folder / "JPEGImages" / "480p", "DAVIS")
     if year is None:
-        names = sorted(path.name for path in images.iterdir())
+        names = sorted(path.name for path in visible(images) if path.is_dir())
     else:
         list_file = folder / "ImageSets" / str(year) / f"{split}.txt"
         names = read_video_list(list_file, report=report)

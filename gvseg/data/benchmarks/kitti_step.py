@@ -21,6 +21,7 @@ import numpy as np
 from gvseg.data.benchmark import Benchmark, Counts, KnownBug, Record, require_directory
 from gvseg.data.class_table import read_class_table
 from gvseg.data.frame_folders import folder_record, label_file
+from gvseg.data.frames import visible
 from gvseg.data.panoptic_image import ValueMeanings, panoptic_labels, read_rgb_values
 from gvseg.data.problems import RESTORE, Problem, Report, raise_problem
 from gvseg.data.segments import FrameLabels
@@ -40,7 +41,7 @@ def load_records(root: Path, split: str, *, report: Report = raise_problem) -> l
     labels = folder / "panoptic_maps" / split
     if split != "test":
         require_directory(labels, "KITTI-STEP")
-    sequences = sorted(path for path in images.iterdir() if path.is_dir())
+    sequences = sorted(path for path in visible(images) if path.is_dir())
     if not sequences:
         report(Problem(str(images), "has no sequences", RESTORE))
     records = [

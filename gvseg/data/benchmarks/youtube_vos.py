@@ -19,6 +19,7 @@ from gvseg.data.benchmark import Benchmark, Counts, Record, require_directory
 from gvseg.data.class_table import read_class_table
 from gvseg.data.exemplars import KINDS
 from gvseg.data.frame_folders import folder_record, images_by_stem
+from gvseg.data.frames import visible
 from gvseg.data.json_files import read_json
 from gvseg.data.object_video import (
     VOID_ID,
@@ -50,7 +51,7 @@ def load_records(
     if not isinstance(videos, dict):
         raise_problem(Problem(str(meta), "has no object 'videos'", RESTORE))
     images = require_directory(folder / "JPEGImages", name)
-    for video_id in sorted({path.name for path in images.iterdir()} - videos.keys()):
+    for video_id in sorted({path.name for path in visible(images)} - videos.keys()):
         report(Problem(str(images / video_id), f"is not listed in {meta}", "move it elsewhere"))
     records = []
     for video_id, entry in sorted(videos.items()):

@@ -13,14 +13,26 @@ from gvseg.data.segments import FrameLabels
 _JPEG_QUALITY = 95  # little is lost, and files are a fifth of lossless ones
 
 
+def check_absent(*paths: Path) -> None:
+    """Refuse to write made-up videos among what is there, which may be the real benchmark.
+
+    Raises:
+        FileExistsError: one of the paths is there already.
+    """
+    for path in paths:
+        if path.exists():
+            raise FileExistsError(
+                f"{path} exists already; choose another root, or remove the split if it is made up."
+            )
+
+
 def create_folder(path: Path) -> Path:
     """Make a new folder and those above it, and return it.
 
     Raises:
         FileExistsError: it is there already.
     """
-    if path.exists():
-        raise FileExistsError(f"{path} exists already; remove it or choose another root.")
+    check_absent(path)
     path.mkdir(parents=True)
     return path
 

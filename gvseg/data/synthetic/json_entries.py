@@ -10,6 +10,7 @@ import numpy as np
 
 from gvseg.data.class_table import ClassTable
 from gvseg.data.exemplars import tight_box
+from gvseg.data.synthetic.files import check_absent
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -18,9 +19,8 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     Raises:
         FileExistsError: it is there already.
     """
+    check_absent(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists():
-        raise FileExistsError(f"{path} exists already; remove it or choose another root.")
     path.write_text(json.dumps(content), encoding="utf-8")
 
 

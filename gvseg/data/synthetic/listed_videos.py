@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from gvseg.data.segments import FrameLabels
-from gvseg.data.synthetic.files import create_folder, write_jpeg
+from gvseg.data.synthetic.files import check_absent, create_folder, write_jpeg
 from gvseg.data.synthetic.video import SyntheticVideo
 
 # Says how labels become an image file: path, labels.
@@ -33,8 +33,7 @@ def write_listed_videos(
     Raises:
         FileExistsError: the split is there already.
     """
-    if list_file.exists():
-        raise FileExistsError(f"{list_file} exists already; remove it or choose another root.")
+    check_absent(list_file)
     names = []
     for video in videos:
         frame_folder = create_folder(list_file.parent / frames.format(name=video.name))

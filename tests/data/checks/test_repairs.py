@@ -86,6 +86,30 @@ def test_original_of_an_earlier_repair_is_never_overwritten(labels: Path):
     assert labels.with_name("labels.txt.original").read_bytes() == b"axbycz"
 
 
+def test_nothing_is_rewritten_where_any_original_is_in_the_way(labels: Path):
+    report = checked()
+    other = labels.with_name("more.txt")
+    other.write_bytes(b"x")
+    other.with_name("more.txt.original").write_bytes(b"older")
+    report.findings.append(Finding.note("letter b'x'", str(other), "has it", "remove it"))
+    with pytest.raises(FileExistsError, match=r"more\.txt\.original exists"):
+        repair(report)
+    assert labels.read_bytes() == b"axbycz"
+    assert report.repairs == []
+
+
+def test_what_was_repaired_before_an_error_is_in_the_report(labels: Path):
+    report = checked()
+    missing = labels.with_name("missing.txt")
+    left = Finding.note("letter b'x'", str(missing), "has it", "remove it")
+    report.findings.append(left)
+    with pytest.raises(FileNotFoundError):
+        repair(report)
+    assert [done.kind for done in report.repairs] == ["letter b'x'", "letter b'y'"]
+    assert left in report.notes
+    assert "letter b'y'" not in {finding.kind for finding in report.findings}
+
+
 def test_other_findings_stay(labels: Path):
     report = checked()
     other = Finding.wrong("missing frame", str(labels), "does not exist", "look for it")

@@ -31,7 +31,7 @@ def test_values_stand_where_their_segments_are():
 
 def test_folder_is_made_once(tmp_path: Path):
     assert create_folder(tmp_path / "a" / "b").is_dir()
-    with pytest.raises(FileExistsError, match="a/b exists already; remove it"):
+    with pytest.raises(FileExistsError, match="a/b exists already; choose another root"):
         create_folder(tmp_path / "a" / "b")
 
 

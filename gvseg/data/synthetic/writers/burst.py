@@ -9,7 +9,7 @@ from typing import Any
 from gvseg.data.class_table import read_class_table
 from gvseg.data.exemplars import exemplar_from_mask
 from gvseg.data.segments import FrameLabels, encode_masks
-from gvseg.data.synthetic.files import check_no_crowd, create_folder, write_jpeg
+from gvseg.data.synthetic.files import check_absent, check_no_crowd, create_folder, write_jpeg
 from gvseg.data.synthetic.json_entries import box, write_json
 from gvseg.data.synthetic.video import SyntheticVideo
 
@@ -28,6 +28,10 @@ def write(root: Path, split: str, videos: Iterable[SyntheticVideo]) -> None:
         FileExistsError: the split is there already.
         ValueError: a video has crowd regions.
     """
+    annotations = root / "burst" / "annotations" / split
+    all_file = annotations / "all_classes.json"
+    first_file = annotations / "first_frame_annotations.json"
+    check_absent(all_file, first_file)
     images = create_folder(root / "burst" / "images" / split / _SOURCE)
     classes = read_class_table("object")
     step = 1 if split == "train" else _FPS
@@ -63,11 +67,9 @@ def write(root: Path, split: str, videos: Iterable[SyntheticVideo]) -> None:
         for id_, name in zip(classes.ids, classes.names, strict=True)
     ]
     content = {"split": split, "categories": categories}
-    annotations = root / "burst" / "annotations" / split
-    write_json(annotations / "all_classes.json", {**content, "sequences": all_sequences})
+    write_json(all_file, {**content, "sequences": all_sequences})
     if split != "train":
-        path = annotations / "first_frame_annotations.json"
-        write_json(path, {**content, "sequences": first_sequences})
+        write_json(first_file, {**content, "sequences": first_sequences})
 
 
 def _masks(labels_of_frames: list[FrameLabels]) -> tuple[Masks, Masks]:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from gvseg.data.class_table import read_class_table
-from gvseg.data.synthetic.files import check_no_crowd, create_folder, value_image
+from gvseg.data.synthetic.files import check_absent, check_no_crowd, create_folder, value_image
 from gvseg.data.synthetic.video import SyntheticVideo
 
 
@@ -22,6 +22,7 @@ def write(root: Path, split: str, videos: Iterable[SyntheticVideo]) -> None:
     """
     classes = read_class_table("camvid")
     (void,) = classes.void_ids
+    check_absent(root / "camvid" / f"{split}annot")
     images = create_folder(root / "camvid" / split)
     annotations = create_folder(root / "camvid" / f"{split}annot")
     for video in videos:

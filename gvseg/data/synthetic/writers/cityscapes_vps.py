@@ -11,13 +11,18 @@ from PIL import Image
 
 from gvseg.data.class_table import read_class_table
 from gvseg.data.panoptic_json import category_entries
-from gvseg.data.synthetic.files import create_folder
+from gvseg.data.synthetic.files import check_absent, create_folder
 from gvseg.data.synthetic.json_entries import write_json
 from gvseg.data.synthetic.panoptic_entries import write_segments
 from gvseg.data.synthetic.video import SyntheticVideo
 
 Entry = dict[str, Any]
 _CLASSES = read_class_table("cityscapes")
+_JSON_FILES = {
+    "labelled": "panoptic_im_{split}_city_vps.json",
+    "whole": "im_all_info_{split}_city_vps.json",
+    "annotations": "panoptic_gt_{split}_city_vps.json",
+}
 _STEP = 5  # of val and test, the fifth frame has labels, and so has every fifth after it
 
 
@@ -30,6 +35,9 @@ def write(root: Path, split: str, videos: Iterable[SyntheticVideo]) -> None:
         FileExistsError: the split is there already.
         ValueError: a video for val or test has fewer than five frames.
     """
+    check_absent(
+        *(root / "cityscapes_vps" / name.format(split=split) for name in _JSON_FILES.values())
+    )
     folder = create_folder(root / "cityscapes_vps" / split)
     for name in ("img", "img_all", "panoptic_video"):
         create_folder(folder / name)
@@ -85,10 +93,10 @@ def _write_lists(
 ) -> None:
     categories = category_entries(_CLASSES)
     content = {"images": labelled, "categories": categories}
-    write_json(root / f"panoptic_im_{split}_city_vps.json", content)
+    write_json(root / _JSON_FILES["labelled"].format(split=split), content)
     if split != "train":
         content = {"images": whole, "categories": categories}
-        write_json(root / f"im_all_info_{split}_city_vps.json", content)
+        write_json(root / _JSON_FILES["whole"].format(split=split), content)
     if split != "test":
         content = {"images": labelled, "annotations": annotations, "categories": categories}
-        write_json(root / f"panoptic_gt_{split}_city_vps.json", content)
+        write_json(root / _JSON_FILES["annotations"].format(split=split), content)

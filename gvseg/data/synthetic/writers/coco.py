@@ -14,7 +14,7 @@ import numpy as np
 from gvseg.data.class_table import read_class_table
 from gvseg.data.panoptic_image import write_rgb_values
 from gvseg.data.segments import FrameLabels
-from gvseg.data.synthetic.files import create_folder, value_image, write_jpeg
+from gvseg.data.synthetic.files import check_absent, create_folder, value_image, write_jpeg
 from gvseg.data.synthetic.json_entries import box, category_entries, run_lengths, write_json
 from gvseg.data.synthetic.video import SyntheticVideo
 
@@ -32,6 +32,8 @@ def write_instances(root: Path, split: str, videos: Iterable[SyntheticVideo]) ->
     """
     classes = read_class_table("coco")
     folder = root / "coco"
+    json_file = folder / "annotations" / f"instances_{split}.json"
+    check_absent(json_file)
     images: list[Entry] = []
     annotations: list[Entry] = []
     for image, labels in _images(create_folder(folder / split), videos):
@@ -51,7 +53,7 @@ def write_instances(root: Path, split: str, videos: Iterable[SyntheticVideo]) ->
         "annotations": annotations,
         "categories": category_entries(classes),
     }
-    write_json(folder / "annotations" / f"instances_{split}.json", content)
+    write_json(json_file, content)
 
 
 def write_panoptic(root: Path, split: str, videos: Iterable[SyntheticVideo]) -> None:
@@ -64,6 +66,8 @@ def write_panoptic(root: Path, split: str, videos: Iterable[SyntheticVideo]) -> 
     classes = read_class_table("coco_panoptic")
     is_thing = np.array(classes.is_thing)
     folder = root / "coco"
+    json_file = folder / "annotations" / f"panoptic_{split}.json"
+    check_absent(json_file, folder / split)
     label_folder = create_folder(folder / f"panoptic_{split}")
     images: list[Entry] = []
     annotations: list[Entry] = []
@@ -92,7 +96,7 @@ def write_panoptic(root: Path, split: str, videos: Iterable[SyntheticVideo]) -> 
         )
     ]
     content = {"images": images, "annotations": annotations, "categories": categories}
-    write_json(folder / "annotations" / f"panoptic_{split}.json", content)
+    write_json(json_file, content)
 
 
 def _images(folder: Path, videos: Iterable[SyntheticVideo]) -> Iterator[tuple[Entry, FrameLabels]]:

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from gvseg.data.synthetic.files import create_folder, write_jpeg, write_object_png
+from gvseg.data.synthetic.files import (
+    check_absent,
+    create_folder,
+    write_jpeg,
+    write_object_png,
+)
 from gvseg.data.synthetic.video import SyntheticVideo
 
 
@@ -18,8 +23,7 @@ def write(root: Path, split: str, videos: Iterable[SyntheticVideo]) -> None:
     """
     folder = root / "DAVIS"
     names_file = folder / "ImageSets" / "2017" / f"{split}.txt"
-    if names_file.exists():
-        raise FileExistsError(f"{names_file} exists already; remove it or choose another root.")
+    check_absent(names_file)
     names = []
     for video in videos:
         if not (video.labels[0].areas > 0).all():

@@ -11,7 +11,7 @@ from PIL import Image
 from gvseg.data.class_table import read_class_table
 from gvseg.data.panoptic_image import write_rgb_values
 from gvseg.data.segments import FrameLabels
-from gvseg.data.synthetic.files import create_folder, value_image
+from gvseg.data.synthetic.files import check_absent, create_folder, value_image
 from gvseg.data.synthetic.video import SyntheticVideo
 
 _NUM_NUMBERS = 1 << 16
@@ -27,6 +27,7 @@ def write(root: Path, split: str, videos: Iterable[SyntheticVideo]) -> None:
         ValueError: an id that 16 bits cannot hold, or two crowd regions of one class.
     """
     folder = root / "kitti_step"
+    check_absent(folder / "panoptic_maps" / split)
     images = create_folder(folder / "images" / split)
     labels = None if split == "test" else create_folder(folder / "panoptic_maps" / split)
     for sequence, video in enumerate(videos):

@@ -11,7 +11,7 @@ from typing import Any
 
 from gvseg.data.benchmarks.vipseg import CLASSES
 from gvseg.data.panoptic_json import category_entries
-from gvseg.data.synthetic.files import create_folder, write_jpeg
+from gvseg.data.synthetic.files import check_absent, create_folder, write_jpeg
 from gvseg.data.synthetic.json_entries import write_json
 from gvseg.data.synthetic.panoptic_entries import write_segments
 from gvseg.data.synthetic.video import SyntheticVideo
@@ -26,6 +26,8 @@ def write(root: Path, split: str, videos: Iterable[SyntheticVideo]) -> None:
         FileExistsError: the split is there already.
     """
     folder = root / "VIPSeg_720P"
+    json_file = folder / f"panoptic_gt_VIPSeg_{split}.json"
+    check_absent(json_file)
     listed: list[Entry] = []
     annotated: list[Entry] = []
     for video in videos:
@@ -38,7 +40,7 @@ def write(root: Path, split: str, videos: Iterable[SyntheticVideo]) -> None:
         "annotations": annotated,
         "categories": category_entries(CLASSES),
     }
-    write_json(folder / f"panoptic_gt_VIPSeg_{split}.json", content)
+    write_json(json_file, content)
 
 
 def _write_frames(folder: Path, video: SyntheticVideo) -> list[Entry]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gvseg.data.class_table import read_class_table
-from gvseg.data.synthetic.files import create_folder, write_jpeg
+from gvseg.data.synthetic.files import check_absent, create_folder, write_jpeg
 from gvseg.data.synthetic.json_entries import box, category_entries, run_lengths, write_json
 from gvseg.data.synthetic.video import SyntheticVideo
 
@@ -36,6 +36,8 @@ class VideoJsonWriter:
             ValueError: a segment is a crowd region in some frames only.
         """
         classes = read_class_table(self.table)
+        json_file = root / self.folder / self.json_file.format(split=split)
+        check_absent(json_file)
         images = create_folder(root / self.folder / self.images.format(split=split))
         content: dict[str, Any] = {"videos": [], "categories": category_entries(classes)}
         annotations: list[dict[str, Any]] = []
@@ -62,7 +64,7 @@ class VideoJsonWriter:
                 annotations.append({"id": number, "video_id": video_id, **track})
         if split == "train":
             content["annotations"] = annotations
-        write_json(root / self.folder / self.json_file.format(split=split), content)
+        write_json(json_file, content)
 
 
 def tracks(video: SyntheticVideo, category_ids: tuple[int, ...]) -> list[dict[str, Any]]:

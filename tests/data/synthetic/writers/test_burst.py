@@ -58,7 +58,7 @@ def test_each_object_is_pointed_out_where_it_is_first_annotated(tmp_path: Path, 
 
 def test_split_is_not_written_over(tmp_path: Path):
     write_and_read(tmp_path, "burst", "val", num_frames=2)
-    with pytest.raises(FileExistsError, match="images/val/Synthetic exists already"):
+    with pytest.raises(FileExistsError, match=r"val/all_classes\.json exists already"):
         get_format("burst").write(tmp_path, "val", [])
 
 

@@ -33,5 +33,5 @@ def test_crowd_is_refused(tmp_path: Path):
 
 def test_split_is_not_written_over(tmp_path: Path):
     videos, _, _ = write_and_read(tmp_path, "camvid", "val", num_frames=1)
-    with pytest.raises(FileExistsError, match="camvid/val exists already"):
+    with pytest.raises(FileExistsError, match="camvid/valannot exists already"):
         camvid.write(tmp_path, "val", videos)

@@ -56,5 +56,5 @@ def test_video_without_a_fifth_frame_is_refused(tmp_path: Path):
 
 def test_split_is_not_written_over(tmp_path: Path):
     cityscapes_vps.write(tmp_path, "val", [])
-    with pytest.raises(FileExistsError, match="cityscapes_vps/val exists already"):
+    with pytest.raises(FileExistsError, match=r"val_city_vps\.json exists already"):
         cityscapes_vps.write(tmp_path, "val", [])

@@ -56,5 +56,5 @@ def test_video_of_several_frames_is_refused(tmp_path: Path, format_name: str):
 
 def test_split_is_not_written_over(tmp_path: Path):
     write_and_read(tmp_path, "coco", "val2017")
-    with pytest.raises(FileExistsError, match="coco/val2017 exists already"):
+    with pytest.raises(FileExistsError, match=r"val2017\.json exists already"):
         get_format("coco").write(tmp_path, "val2017", [])

@@ -37,5 +37,5 @@ def test_what_the_format_cannot_hold_is_refused(tmp_path: Path):
 
 def test_split_is_not_written_over(tmp_path: Path):
     kitti_step.write(tmp_path, "val", [])
-    with pytest.raises(FileExistsError, match="images/val exists already"):
+    with pytest.raises(FileExistsError, match="panoptic_maps/val exists already"):
         kitti_step.write(tmp_path, "val", [])

@@ -44,7 +44,7 @@ def test_labels_are_hidden_where_the_authors_hide_them(tmp_path: Path, split: st
 
 def test_split_is_not_written_over(tmp_path: Path):
     write_and_read(tmp_path, "ytvis_2019", "train", num_frames=2)
-    with pytest.raises(FileExistsError, match="train/JPEGImages exists already"):
+    with pytest.raises(FileExistsError, match=r"train\.json exists already"):
         get_format("ytvis_2019").write(tmp_path, "train", [])
 
 
