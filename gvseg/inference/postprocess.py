@@ -65,10 +65,9 @@ def instance_segments(
         one_class_per_query: keep each query once, with its best class, rather than every pair.
     """
     class_probs = _class_probs(logits)
-    queries, classes = _best_pairs(
-        class_probs[logits.identities != NOT_TRACKED], max_instances, one_class_per_query
-    )
-    queries = np.flatnonzero(logits.identities != NOT_TRACKED)[queries]
+    tracked = np.flatnonzero(logits.identities != NOT_TRACKED)
+    queries, classes = _best_pairs(class_probs[tracked], max_instances, one_class_per_query)
+    queries = tracked[queries]
     # The mean mask probability is at most 1, so these cannot reach the threshold.
     hopeful = class_probs[queries, classes] >= score_threshold
     queries, classes = queries[hopeful], classes[hopeful]
@@ -85,6 +84,7 @@ def instance_segments(
         classes=classes[kept],
         scores=scores[kept].astype(np.float32),
         masks=masks[position[kept]],
+        tracked=logits.identities[tracked],
     )
 
 

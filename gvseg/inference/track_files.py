@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -87,7 +88,8 @@ class TrackFile:
         image = coco_image(self._video, frame, self._schedule.num_frames + 1)
         self.layout.keep(self._store, self._video, image, things)
         self._store.commit()
-        self._scores.update(things)
+        # Of objects that are not shown, the score is unknown rather than 0: a threshold hid them.
+        self._scores.update(replace(things, tracked=None))
         if self._schedule.count_frame():
             self._join()
 

@@ -99,6 +99,7 @@ def test_instances_skip_untracked_queries_and_empty_masks():
         logits, max_instances=100, score_threshold=0.0, one_class_per_query=True
     )
     assert set(segments.ids) == set(range(1, 13)) - {4, 6}
+    assert set(segments.tracked) == set(range(1, 13)) - {4}, "listed or not"
 
 
 def test_frame_without_instances_keeps_its_size():
