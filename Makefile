@@ -16,6 +16,9 @@ TASK ?= vis
 OUTPUT ?= output/demo/$(TASK)
 PYTEST_ARGS ?=
 
+ifneq ($(words $(VENV)),1)
+$(error VENV is "$(VENV)"; give a path without spaces)
+endif
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.gvseg-installed
 OPERATOR_SOURCES := $(shell find gvseg/ops/csrc -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.cuh')
@@ -90,7 +93,8 @@ clean:
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 # Of environments, those alone that tools/install.py made.
-distclean: clean
-	@if [ -e "$(VENV)/.gvseg-made" ]; then echo "rm -rf $(VENV)"; rm -rf "$(VENV)"; \
-	elif [ -e "$(VENV)" ]; then \
-		echo "$(VENV) stays: make install did not make it. Remove it yourself if it may go." >&2; exit 1; fi
+distclean:
+	@if [ -e $(VENV) ] && [ ! -e $(VENV)/.gvseg-made ]; then \
+		echo "$(VENV) has no mark of make install; remove it yourself if it may go." >&2; exit 1; fi
+	@$(MAKE) clean
+	rm -rf $(VENV)

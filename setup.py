@@ -197,7 +197,7 @@ def main() -> None:
             "rich>=13",
             "safetensors>=0.4",
             "scipy>=1.10",
-            "timm>=1.0",
+            "timm>=1.0.8",
             "torch>=2.6",
             "torchvision>=0.21",
             "tqdm>=4.65",

@@ -89,9 +89,9 @@ class FrameSegments:
     scores: np.ndarray  # (N,) float32 in 0..1
     masks: np.ndarray | None = None  # (N, H, W) bool
     index_map: np.ndarray | None = None  # (H, W) int16, position in this list, -1 for void
-    # (M,) int64, identities that are followed in this frame whether it lists them or not, as the
-    # likeliest alone are listed; None where only those listed are known.
-    tracked: np.ndarray | None = None
+    # (M,) int64, identities that are followed in this frame and too unlikely to be among those that
+    # it lists; of others that it does not list nothing is known.
+    unlikely: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         assert (self.masks is None) != (self.index_map is None), "give masks or index_map"

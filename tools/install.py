@@ -86,10 +86,10 @@ def make_venv(venv: Path) -> Path:
             "install its venv package (python3-venv on Debian and Ubuntu)."
         )
     step(1, f"making the environment {venv} with Python {sys.version.split()[0]}")
-    is_new = not venv.exists() or not any(venv.iterdir())
-    run(Path(sys.executable), "-m", "venv", venv)
-    if is_new:
+    if not venv.exists() or not any(venv.iterdir()):
+        venv.mkdir(parents=True, exist_ok=True)
         (venv / MADE).touch()
+    run(Path(sys.executable), "-m", "venv", venv)
     return python
 
 

@@ -153,7 +153,7 @@ ORIGINS = [
     Origin("detectron2 ResNet", r"^res2\.0\.conv1\.", DETECTRON2_RESNET),
     Origin("Swin Transformer", r"^(backbone\.)?patch_embed\.proj\.", SWIN),
     Origin("torchvision ResNet", r"^layer1\.0\.conv1\.", TORCHVISION_RESNET),
-    Origin("gvseg backbone", r"^backbone\.", OURS),  # of one of the last three, converted
+    Origin("gvseg backbone", r"^backbone\.(stem\.conv1|res2\.0)\.", OURS),  # of a ResNet, converted
 ]
 
 

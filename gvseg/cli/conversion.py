@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gvseg.data.benchmark import LoadRecords, Record, datasets_root
+from gvseg.data.frames import first_readable
 from gvseg.data.problems import Problem, raise_problem
 
 logger = logging.getLogger(__name__)
@@ -78,6 +79,8 @@ def convert_splits(args: argparse.Namespace, conversion: Conversion) -> None:
         records = conversion.load_records(
             root, split, report=_warn if args.skip_broken else raise_problem
         )
+        if args.skip_broken:
+            records = [_readable(record) for record in records]
         finished = folder / f".{split}.finished"
         results = convert_videos(
             records,
@@ -141,6 +144,14 @@ def _write_whole(path: Path, text: str) -> None:
     part = path.with_name(f".{path.name}.part")
     part.write_text(text, encoding="utf-8")
     part.replace(path)
+
+
+def _readable(record: Record) -> Record:
+    """Return a record without its first frames that cannot be read, of which a warning told."""
+    first = first_readable(record["file_names"], report=lambda problem: None)
+    frames = range(first, record["length"])
+    lists = {key: record[key][first:] for key in ("file_names", "label_files")}
+    return {**record, **lists, "length": len(frames)}
 
 
 def _warn(problem: Problem) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gvseg.data.benchmark import Record
-from gvseg.data.frames import first_readable, frame_size, visible
+from gvseg.data.frames import size_of_frames, visible
 from gvseg.data.problems import RESTORE, Problem, Report, raise_problem
 
 _FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -60,18 +60,18 @@ def folder_record(
             stem: path for stem, path in frame_of_stem.items() if stem in label_of_stem
         }
     paths = list(frame_of_stem.values())
-    first = first_readable(paths, report)
-    if first == len(paths):
+    size = size_of_frames(paths, report)
+    if size is None:
         return None
-    size = frame_size(paths[first])
-    stems, paths = list(frame_of_stem)[first:], paths[first:]
     record: Record = {
         "video_id": video_id,
         "height": size[0],
         "width": size[1],
         "length": len(paths),
         "file_names": [str(path) for path in paths],
-        "label_files": [str(label_of_stem[stem]) if labels is not None else None for stem in stems],
+        "label_files": [
+            str(label_of_stem[stem]) if labels is not None else None for stem in frame_of_stem
+        ],
     }
     return record if labels is not None else record | {"annotated_frames": []}
 

@@ -33,7 +33,7 @@ def resize_frame(source: str | Path, destination: Path, height: int) -> tuple[in
         new_height, new_width = resized_size(size, height)
         resized = image.resize((new_width, new_height), Image.Resampling.BILINEAR)
     with whole_file(destination) as unfinished:
-        resized.save(unfinished, format="JPEG")
+        resized.save(unfinished, Image.registered_extensions()[destination.suffix.lower()])
     return size
 
 

@@ -65,13 +65,14 @@ class TrackScores:
 
     A frame may list an identity under several classes, as segmenters do whose queries are worth
     more than one guess, and another frame under other ones. The score of an identity in a class is
-    the mean over the frames that follow or list the identity, with 0 where they do not list that
-    class. So each pair of an identity and a class is one detection of the whole video, and one that
-    was likely for a moment is not as good as one that always was.
+    the mean over the frames that list the identity, with 0 where they do not list that class, and
+    over those in which it is too unlikely to be listed, with 0. So each pair of an identity and a
+    class is one detection of the whole video, and one that was likely for a moment is not as good
+    as one that always was.
 
     Three frames, identity 5 as class 0 with scores 0.9, 0.6 and as class 1 with 0.3, has
-    (0.9 + 0.6 + 0) / 3 in class 0 and 0.3 / 3 in class 1; if a fourth follows it and does not list
-    it, these are of four.
+    (0.9 + 0.6 + 0) / 3 in class 0 and 0.3 / 3 in class 1; if in a fourth it is unlikely, these are
+    of four.
     """
 
     def __init__(self) -> None:
@@ -98,8 +99,8 @@ class TrackScores:
                     f"{segments.frame_index}."
                 )
             scores[class_index] = score
-        tracked = [] if segments.tracked is None else segments.tracked.tolist()
-        for id_ in dict.fromkeys([*listed, *tracked]):
+        unlikely = [] if segments.unlikely is None else segments.unlikely.tolist()
+        for id_ in [*listed, *unlikely]:
             self._num_frames[id_] = num_frames = self._num_frames.get(id_, 0) + 1
             new = listed.get(id_, {})
             means = self._scores.setdefault(id_, {}) if new else self._scores.get(id_, {})

@@ -68,6 +68,7 @@ def instance_segments(
     tracked = np.flatnonzero(logits.identities != NOT_TRACKED)
     queries, classes = _best_pairs(class_probs[tracked], max_instances, one_class_per_query)
     queries = tracked[queries]
+    unlikely = np.setdiff1d(tracked, queries)
     # The mean mask probability is at most 1, so these cannot reach the threshold.
     hopeful = class_probs[queries, classes] >= score_threshold
     queries, classes = queries[hopeful], classes[hopeful]
@@ -84,7 +85,7 @@ def instance_segments(
         classes=classes[kept],
         scores=scores[kept].astype(np.float32),
         masks=masks[position[kept]],
-        tracked=logits.identities[tracked],
+        unlikely=logits.identities[unlikely],
     )
 
 

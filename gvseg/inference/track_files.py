@@ -88,8 +88,7 @@ class TrackFile:
         image = coco_image(self._video, frame, self._schedule.num_frames + 1)
         self.layout.keep(self._store, self._video, image, things)
         self._store.commit()
-        # Of objects that are not shown, the score is unknown rather than 0: a threshold hid them.
-        self._scores.update(replace(things, tracked=None))
+        self._scores.update(replace(things, unlikely=None))  # the score is of what is shown
         if self._schedule.count_frame():
             self._join()
 

@@ -110,6 +110,16 @@ def test_origins_are_told_apart(name, origin, ours, tmp_path):
     assert list(tensors) == [ours]
 
 
+@pytest.mark.parametrize(
+    "name", ["backbone.layer1.0.conv1.weight", "backbone.bottom_up.res2.0.conv1.weight"]
+)
+def test_backbones_of_other_projects_are_not_taken_for_ours(name, tmp_path):
+    path = tmp_path / "w.safetensors"
+    save_file({name: torch.ones(2)}, path)
+    with pytest.raises(ValueError, match="no known kind of checkpoint"):
+        read_as_ours(path)
+
+
 def test_torchvision_resnet_fits_detectron2s():
     """Every parameter of torchvision's ResNet-50 finds its place in detectron2's."""
     torchvision = pytest.importorskip("torchvision")

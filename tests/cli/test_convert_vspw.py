@@ -17,8 +17,8 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def convert(root: Path, *splits: str) -> int:
-    return main(["convert-vspw", "--root", str(root), "--splits", *splits])
+def convert(root: Path, *splits: str, more: tuple[str, ...] = ()) -> int:
+    return main(["convert-vspw", "--root", str(root), "--splits", *splits, *more])
 
 
 def test_videos_have_a_height_of_480_and_their_values(root: Path, tmp_path: Path):
@@ -49,6 +49,18 @@ def test_list_is_written_last(root: Path, capsys: pytest.CaptureFixture):
     assert convert(root, "val") == 1
     assert f"{damaged} cannot be read" in capsys.readouterr().err
     assert not (root / "VSPW_480p" / "val.txt").exists()
+
+
+def test_first_frame_that_cannot_be_read_is_left_out_on_request(
+    root: Path, caplog: pytest.LogCaptureFixture
+):
+    broken = Path(VSPW_RAW.load_records(root, "val")[0]["file_names"][0])
+    broken.write_bytes(b"")
+    assert convert(root, "val", more=("--skip-broken",)) == 0
+    assert f"Left out: {broken} cannot be read" in caplog.text
+    made = root / "VSPW_480p" / "data" / broken.parents[1].name / "origin"
+    assert broken.name not in {path.name for path in made.iterdir()}
+    assert len(list(made.iterdir())) == len(list(broken.parent.iterdir())) - 1
 
 
 def test_missing_release_is_named(tmp_path: Path, capsys: pytest.CaptureFixture):

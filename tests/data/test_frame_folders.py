@@ -102,15 +102,9 @@ def test_mark_at_the_beginning_of_a_list_is_no_name(tmp_path: Path):
     assert read_video_list(tmp_path / "val.txt") == ["a", "b"]
 
 
-def test_first_frames_that_cannot_be_read_are_left_out_with_their_labels(
-    folders: tuple[Path, Path],
-):
-    stems = ["001", "002", "003"]
+def test_first_frame_that_cannot_be_read_is_reported_and_stays(folders: tuple[Path, Path]):
     (folders[0] / "001.jpg").write_bytes(b"")
     problems, record = problems_of(*folders)
-    assert len(problems) == 1
-    assert "cannot be read" in problems[0].what
+    assert [Path(problem.file).name for problem in problems] == ["001.jpg"]
     assert record is not None
-    assert [Path(path).stem for path in record["file_names"]] == stems[1:]
-    assert [Path(path).stem for path in record["label_files"]] == stems[1:]
-    assert record["length"] == len(stems) - 1
+    assert record["length"] == 3

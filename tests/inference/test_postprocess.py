@@ -99,7 +99,17 @@ def test_instances_skip_untracked_queries_and_empty_masks():
         logits, max_instances=100, score_threshold=0.0, one_class_per_query=True
     )
     assert set(segments.ids) == set(range(1, 13)) - {4, 6}
-    assert set(segments.tracked) == set(range(1, 13)) - {4}, "listed or not"
+    assert len(segments.unlikely) == 0, "an empty mask says nothing of how likely it is"
+
+
+def test_instances_beyond_the_best_are_unlikely():
+    logits = make_logits(SAME)
+    logits.identities[3] = -1
+    segments = instance_segments(
+        logits, max_instances=4, score_threshold=0.0, one_class_per_query=True
+    )
+    assert len(segments) == 4
+    assert set(segments.unlikely) == set(range(1, 13)) - {4} - set(segments.ids)
 
 
 def test_frame_without_instances_keeps_its_size():

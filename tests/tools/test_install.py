@@ -160,22 +160,30 @@ def distclean(venv):
     )
 
 
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
 def test_only_an_environment_made_here_is_removed(tmp_path, monkeypatch):
     """`make distclean` in a copy of the Makefile, as it removes what is built too."""
     root = tmp_path / "root"
     (root / "gvseg" / "ops" / "csrc").mkdir(parents=True)
+    built = root / "gvseg" / "ops" / "_C.so"
+    built.touch()
     shutil.copy(script.ROOT / "Makefile", root)
     monkeypatch.setattr(script, "ROOT", root)
-    monkeypatch.setattr(script, "run", lambda python, *arguments: arguments[-1].mkdir(parents=True))
-    made, theirs = tmp_path / "made here", tmp_path / "theirs"
-    script.make_venv(made)
+    monkeypatch.setattr(script.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(script, "run", lambda python, *arguments: None)
+    made, theirs = tmp_path / "made", tmp_path / "theirs"
     theirs.mkdir()
     (theirs / "pyvenv.cfg").touch()
+    for venv in (made, theirs):
+        script.make_venv(venv)
 
     kept = distclean(theirs)
     assert kept.returncode != 0
-    assert "make install did not make it" in kept.stderr
+    assert "theirs has no mark of make install" in kept.stderr
     assert (theirs / "pyvenv.cfg").exists()
+    assert built.exists()
     assert distclean(made).returncode == 0
     assert not made.exists()
+    assert not built.exists()
     assert distclean(made).returncode == 0
+    assert "without spaces" in distclean(tmp_path / "made here").stderr
