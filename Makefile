@@ -4,7 +4,7 @@
 # VENV         the environment; one that exists is used as it is
 # DETECTRON2   where detectron2 comes from: auto, github or pypi
 # TORCH_INDEX  package index for torch and torchvision, such as one with CPU builds
-# TASK         which bundled model the demo runs: vis, vss, vps or evs
+# TASK         which bundled model the demo runs or is trained: vis, vss, vps or evs
 # OUTPUT       where the demo writes
 # PYTEST_ARGS  more arguments for pytest
 
@@ -24,10 +24,11 @@ STAMP := $(VENV)/.gvseg-installed
 OPERATOR_SOURCES := $(shell find gvseg/ops/csrc -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.cuh')
 INSTALL_INPUTS := setup.py pyproject.toml constraints.txt tools/install.py tools/install_detectron2.py
 
-.PHONY: help install reinstall demo test synthetic-data lint format clean distclean
+.PHONY: help install reinstall demo train test synthetic-data lint format clean distclean
 
 help:
 	@echo "make demo       segment the bundled clip, result in $(OUTPUT); TASK=vss, vps or evs: by another model"
+	@echo "make train      train the bundled model of a TASK again, into output/train/$(TASK)"
 	@echo "make test       run the tests"
 	@echo "make synthetic-data  write small made-up videos that configs/quick trains on"
 	@echo "make lint       run every check of the sources"
@@ -52,6 +53,18 @@ reinstall:
 
 demo: install
 	@$(BIN)/python demo/demo.py --task $(TASK) --output $(OUTPUT)
+
+# The bundled models again, as MODEL_ZOO.md has them; a stopped training goes on.
+CONFIG_vis := configs/coco128/gvseg_beside_effnet_lite0.yaml
+CONFIG_vss := configs/camvid/gvseg_effnet_lite0.yaml
+CONFIG_vps := configs/camvid/gvseg_vps_effnet_lite0.yaml
+CONFIG_evs := configs/coco128/gvseg_evs_effnet_lite0.yaml
+TRAIN := $(BIN)/python train_net.py --resume --config-file
+train: install
+	@test "$(CONFIG_$(TASK))" || { echo "There is no TASK=$(TASK); choose vis, vss, vps or evs." >&2; exit 1; }
+	$(if $(filter vis,$(TASK)),@test -e output/gvseg_coco128/model_final.pth || \
+		$(TRAIN) configs/coco128/gvseg_effnet_lite0.yaml OUTPUT_DIR output/gvseg_coco128)
+	@$(TRAIN) $(CONFIG_$(TASK)) OUTPUT_DIR output/train/$(TASK)
 
 # Tensors in tests are small: more threads only get in each other's way.
 test: install

@@ -2,6 +2,8 @@
 
 import hashlib
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -80,3 +82,15 @@ def test_every_model_has_commands_to_train_and_to_score_it(row: dict[str, str]):
     own = [command for command in commands if row["config"] in command]
     assert any("--eval-only" not in command for command in own)
     assert any(f"MODEL.WEIGHTS demo/data/{file_of(row).name}" in command for command in own)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+@each_row
+def test_make_trains_it_by_the_commands_of_the_page(row: dict[str, str]):
+    arguments = ["make", "--dry-run", "train", f"TASK={row['task']}"]
+    printed = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    configs = re.findall(r"train_net\.py --resume --config-file (\S+)", printed)
+    commands = re.findall(r"train_net\.py --config-file (\S+) --num-gpus 0(?! --eval)", PAGE)
+    assert configs[-1] == row["config"]
+    assert set(configs) <= set(commands)
+    assert len(configs) == (2 if row["task"] == "vis" else 1)
