@@ -149,9 +149,8 @@ def _write_whole(path: Path, text: str) -> None:
 def _readable(record: Record) -> Record:
     """Return a record without its first frames that cannot be read, of which a warning told."""
     first = first_readable(record["file_names"], report=lambda problem: None)
-    frames = range(first, record["length"])
     lists = {key: record[key][first:] for key in ("file_names", "label_files")}
-    return {**record, **lists, "length": len(frames)}
+    return {**record, **lists, "length": record["length"] - first}
 
 
 def _warn(problem: Problem) -> None:
